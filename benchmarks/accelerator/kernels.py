@@ -119,7 +119,7 @@ def main() -> None:
             row = measured(name, shape)
         except Exception:
             row = {"row": name, "failed": traceback.format_exc()[-1000:]}
-        rows.append(path, "accelerator_kernels", {**row, **about})
+        rows.append(path, "accelerator", {**row, **about})
         print(row, flush=True)
 
 

@@ -250,7 +250,7 @@ def main() -> int:
     try:
         time_left = TimeLeft.of_part(180.0)
         for row in measured(options.rehearse, time_left, options.rows):
-            rows.append(options.out / "steps.jsonl", "accelerator_steps", row)
+            rows.append(options.out / "steps.jsonl", "accelerator", row)
             print(row, flush=True)
     except Exception:
         traceback.print_exc()

@@ -1,15 +1,31 @@
 """The tables of `benchmarks.accelerator`: kernels and steps on a GPU or TPU."""
 
+from typing import Any
+
 from benchmarks.lib.rows import table
-from benchmarks.lib.tables import PageTable, Rows
+from benchmarks.lib.tables import PageTable, Row, Rows
+
+
+def is_step(row: Row) -> bool:
+    """Whether a row compares steps or runs with full ones."""
+    return "ratio" in row
+
+
+def is_kernel(row: Row) -> bool:
+    """Whether a row compares kernels."""
+    return "operations" in row
+
+
+def is_brief(row: Row) -> bool:
+    """Whether a row is of steps, or of kernels for a quarter of the tiles."""
+    return is_step(row) or row["row"].endswith(" 0.25")
 
 
 def steps(rows: Rows) -> str:
-    """Draws region steps over full steps, and runs with token budgets over full runs."""
+    """Draws region steps over full steps, and token budgets over full runs."""
     lines = [
         {
-            "row": row["row"],
-            "size": row["size"],
+            "row": step_name(row),
             "tokens": row["tokens"],
             "computed share": row["share"],
             "seconds": row["seconds"],
@@ -37,20 +53,47 @@ def kernels(rows: Rows) -> str:
     return table(lines, list(lines[0]))
 
 
-def milliseconds(row: dict, name: str) -> float | None:
+def brief(rows: Rows) -> str:
+    """Draws steps over full ones, and our kernels over cuDNN."""
+    lines = []
+    for row in rows:
+        if is_step(row):
+            ours, full = row["seconds"], row["baseline_seconds"]
+            name = f"{step_name(row)}, over full"
+        else:
+            ours, full = row["ours_seconds"], row["cudnn_seconds"]
+            name = f"kernel {row['row']}, over cuDNN"
+        times = {"time": readable(ours), "the other's": readable(full)}
+        lines.append({"row": name, **times, "ratio": ours / full})
+    return table(lines, list(lines[0]))
+
+
+def step_name(row: Row) -> str:
+    """What is timed, its size and the share that is computed."""
+    kind = "region step" if row["row"] == "region" else f"{row['row']} run"
+    return f"{kind}, {row['size']}, {row['share']:g}"
+
+
+def readable(seconds: float) -> str:
+    """A time in seconds, or in milliseconds if it is below one second."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+
+
+def milliseconds(row: dict[str, Any], name: str) -> float | None:
     """The time of a function; None if it was not measured."""
     seconds = row.get(f"{name}_seconds")
     return None if seconds is None else 1000 * seconds
 
 
-def speed(row: dict, name: str) -> float | None:
+def speed(row: dict[str, Any], name: str) -> float | None:
     """The speed of a function in TFLOP/s; None if it was not measured."""
     seconds = row.get(f"{name}_seconds")
     return None if seconds is None else row["operations"] / seconds / 1e12
 
 
-SCRIPT = "benchmarks.accelerator"
+SCRIPT, BENCHMARK = "benchmarks.accelerator", "accelerator"
 TABLES = {
-    "accelerator_steps": PageTable(SCRIPT, "accelerator_steps", steps),
-    "accelerator_kernels": PageTable(SCRIPT, "accelerator_kernels", kernels),
+    "accelerator_steps": PageTable(SCRIPT, BENCHMARK, steps, is_step),
+    "accelerator_kernels": PageTable(SCRIPT, BENCHMARK, kernels, is_kernel),
+    "accelerator_brief": PageTable(SCRIPT, BENCHMARK, brief, is_brief),
 }

@@ -47,8 +47,8 @@ def sources_in(operation):
         if ir.StringAttr(operation.attributes["call_target_name"]).value == TRITON:
             config = ir.DictAttr(operation.attributes["mhlo.backend_config"])
             yield ir.StringAttr(config["ir"]).value_bytes
-    for region in operation.regions:
-        for block in region:
+    for part in operation.regions:
+        for block in part:
             for inner in block:
                 yield from sources_in(inner.operation)
 

@@ -12,10 +12,10 @@ replaces some of the numbers below (`benchmarks/accelerator/recipes.py`): 131 07
 and 5404 steps of 512 examples, 2.8 million in all, in 3 minutes; then, in a second call
 as its time had ended (`benchmarks.accelerator.train --weights`), 5120 trajectories and
 2131 steps of distillation. The VAE is of an earlier training, 20 minutes on 2 cores.
-On these cores, 1 011 200 examples in several trainings, each from the weights of the one
-before, gave weights that drew 93.5 % of the videos right at 50 steps and 87 % at 4. The
-second command trains as long, with one fall of the learning rate; its result was not
-measured.
+On these cores, 1 011 200 examples in several trainings, each from the weights of the
+one before, gave weights that drew 93.5 % of the videos right at 50 steps and 87 % at 4.
+The second command trains as long, with one fall of the learning rate; its result was
+not measured.
 """
 
 from chorus_jax.families.wan.config import WanConfig

@@ -14,10 +14,10 @@ from benchmarks.accelerator.running import ROOT
 MISSING = ("av", "ftfy", "scann", "beartype", "torch")
 
 
-@pytest.mark.timeout(900)
-def test_it_ends_well_and_leaves_what_it_measured(tmp_path):
+def run(tmp_path, module, *options):
+    """Runs a module without the packages in `MISSING`, with $OUT as `tmp_path`/out."""
     blocked = tmp_path / "blocked"
-    blocked.mkdir()
+    blocked.mkdir(exist_ok=True)
     # What is not installed is missing already, and a module of its name might be found.
     for name in filter(importlib.util.find_spec, MISSING):
         (blocked / f"{name}.py").write_text(f"raise ImportError('{name} is missing')")
@@ -28,15 +28,16 @@ def test_it_ends_well_and_leaves_what_it_measured(tmp_path):
         "OUT": str(tmp_path / "out"),
         "JAX_PLATFORMS": "cpu",
     }
-    command = [sys.executable, "-m", "benchmarks.accelerator", "--rehearse"]
+    command = [sys.executable, "-m", module, "--rehearse", *options]
     ran = subprocess.run(
-        [*command, "--minutes", "14"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
+        command, cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-1000:]
+
+
+@pytest.mark.timeout(900)
+def test_it_ends_well_and_leaves_what_it_measured(tmp_path):
+    run(tmp_path, "benchmarks.accelerator", "--minutes", "14")
     out = tmp_path / "out"
     rows = [json.loads(x) for x in (out / "kernels.jsonl").read_text().splitlines()]
     assert len(rows) == 2 and all("ours_seconds" in row for row in rows)
@@ -49,7 +50,15 @@ def test_it_ends_well_and_leaves_what_it_measured(tmp_path):
     assert (out / "samples.png").exists()
     with tarfile.open(out / "model.tar.0") as tar:
         names = tar.getnames()
+        tar.extractall(tmp_path / "made", filter="data")
     assert {"model/model.json", "flow/loss.jsonl"} < set(names)
     assert any(name.startswith("model/transformer_2step/") for name in names)
     files = [path for path in out.rglob("*") if path.is_file()]
     assert len(files) <= 8 and all(path.parent == out for path in files)
+    more, model = tmp_path / "more", tmp_path / "made" / "model"
+    options = ("--out", str(more), "--weights", str(model))
+    run(tmp_path, "benchmarks.accelerator.train", *options)
+    with tarfile.open(more / "model.tar.0") as tar:
+        names = set(tar.getnames())
+    assert any(name.startswith("model/transformer_2step/") for name in names)
+    assert "flow/loss.jsonl" not in names  # the given model was only distilled

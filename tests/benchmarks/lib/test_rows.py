@@ -59,3 +59,12 @@ def test_rows_of_other_weights_are_dropped(tmp_path, monkeypatch):
     rows.drop_other_weights("caches", {"vae": "1", "many": "4"})
     left = [(row["device"], row["row"]) for row in rows.load("caches")]
     assert left == [("A", "few"), ("A", "many"), ("B", "few")]
+
+
+def test_rows_of_a_machine_whose_files_are_copied_are_complete(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(rows, "commit", lambda: "abc")
+    rows.update("speed", [{"row": "a", "seconds": 1.0}])
+    rows.append(tmp_path / "speed.jsonl", "speed", {"row": "a", "seconds": 1.0})
+    (copied,) = (tmp_path / "speed.jsonl").read_text().splitlines()
+    assert [copied] == (tmp_path / "results/speed.jsonl").read_text().splitlines()
