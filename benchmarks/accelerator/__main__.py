@@ -9,7 +9,7 @@
     loop_tests    the equality tests of the denoising loop
     steps         region steps and token budgets of Wan 1.3B, against full steps
     kernels       both kernels at the shapes of Wan 1.3B, against cuDNN and XLA
-    train         the small model, from scratch, in bfloat16, on clips that are drawn on
+    train         the small model, with the shipped VAE, on clips that are drawn on
                   the device; then distillation, samples and their scores
 
 Every part runs in its own process, which is terminated when its time is up; files that

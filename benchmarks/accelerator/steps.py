@@ -4,13 +4,12 @@
 
 The weights are random, in bfloat16, and there are two guidance branches. The denoising
 loop runs one step per call. In `region` rows the `share` of the tiles is active, with
-held keys and values of the others, and `seconds` is the median of such steps; in `hsa`
+held keys and values of the others, and `seconds` is the median of such steps. In `hsa`
 rows it is the time of a whole run of 50 steps, whose calls are queued one ahead, and
-`share` the work that is computed.
-`ratio` divides by the time of full steps, in turns with them. A row is written to
-DIR/steps.jsonl as soon as it is measured. `error` is that of a small model in which all
-tiles are active, relative to the largest latent of full steps; if it is too large,
-nothing is timed.
+`share` is the work that is computed. `ratio` divides it by the time of full steps,
+measured alternately. A row is written to DIR/steps.jsonl as soon as it is measured.
+`error` is that of a small model in which all tiles are active, relative to the largest
+latent of full steps; above 0.05 nothing is timed.
 """
 
 import argparse

@@ -28,9 +28,9 @@ def steps(rows: Rows) -> str:
             "row": step_name(row),
             "tokens": row["tokens"],
             "computed share": row["share"],
-            "seconds": row["seconds"],
-            "full (s)": row["baseline_seconds"],
-            "ratio": row["ratio"],
+            "time": readable(row["seconds"]),
+            "of full steps": readable(row["baseline_seconds"]),
+            "relative time": row["ratio"],
         }
         for row in rows
     ]
@@ -58,20 +58,22 @@ def brief(rows: Rows) -> str:
     lines = []
     for row in rows:
         if is_step(row):
-            ours, full = row["seconds"], row["baseline_seconds"]
-            name = f"{step_name(row)}, over full"
+            name, beside = step_name(row), "all tokens"
+            ours, other = row["seconds"], row["baseline_seconds"]
         else:
-            ours, full = row["ours_seconds"], row["cudnn_seconds"]
-            name = f"kernel {row['row']}, over cuDNN"
-        times = {"time": readable(ours), "the other's": readable(full)}
-        lines.append({"row": name, **times, "ratio": ours / full})
+            name, beside = f"our kernel, {row['row']}", "cuDNN"
+            ours, other = row["ours_seconds"], row["cudnn_seconds"]
+        compared = f"{beside}: {readable(other)}"
+        line = {"row": name, "time": readable(ours), "compared with": compared}
+        lines.append({**line, "relative time": ours / other})
     return table(lines, list(lines[0]))
 
 
 def step_name(row: Row) -> str:
-    """What is timed, its size and the share that is computed."""
-    kind = "region step" if row["row"] == "region" else f"{row['row']} run"
-    return f"{kind}, {row['size']}, {row['share']:g}"
+    """What is timed, of which size; for a region with the share of active tiles."""
+    if row["row"] == "region":
+        return f"region step, {row['size']}, {row['share']:g}"
+    return f"{row['row']}, a run of {row['steps']} steps, {row['size']}"
 
 
 def readable(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Trains the small model from scratch on this machine's device, in a given time.
+"""Trains the small model on this machine's device, in a given time.
 
     python -m benchmarks.accelerator.train --out DIR [--clips N] [--rehearse]
     python -m benchmarks.accelerator.train --out DIR --weights FOLDER   # distil only

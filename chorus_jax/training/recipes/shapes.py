@@ -7,15 +7,15 @@ Videos of 17 frames and 64x64 pixels; latents 5x16x16x8. A token is 8x8 pixels o
 frames, so a clip has 64 tokens: a silhouette lies in few tokens of high capacity, and a
 token sees the motion at its place.
 
-The shipped weights were trained from nothing on one H200 by the first command, which
-replaces some of the numbers below (`benchmarks/accelerator/recipes.py`): 131 072 clips
-and 5404 steps of 512 examples, 2.8 million in all, in 3 minutes; then, in a second call
-as its time had ended (`benchmarks.accelerator.train --weights`), 5120 trajectories and
-2131 steps of distillation. The VAE is of an earlier training, 20 minutes on 2 cores.
-On these cores, 1 011 200 examples in several trainings, each from the weights of the
-one before, gave weights that drew 93.5 % of the videos right at 50 steps and 87 % at 4.
-The second command trains as long, with one fall of the learning rate; its result was
-not measured.
+The shipped transformer was trained from random weights on one H200 by the first
+command, which replaces some of the numbers below (`benchmarks/accelerator/recipes.py`):
+131 072 clips and 5404 steps of 512 examples, 2.8 million in all, in 3 minutes. The call
+reached its time limit (`--minutes 5`), so distillation was a call of its own
+(`benchmarks.accelerator.train --weights DIR/model`): 5120 trajectories, 2131 steps. The
+VAE is of an earlier training, 20 minutes on 2 cores. On these cores, 1 011 200 examples
+in several trainings, each from the weights of the one before, gave weights that drew
+93.5 % of 400 videos right at 50 steps and 87 % at 4. The second command trains as long,
+with a single decay of the learning rate; its result was not measured.
 """
 
 from chorus_jax.families.wan.config import WanConfig
