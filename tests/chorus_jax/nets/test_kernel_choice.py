@@ -38,7 +38,7 @@ def on(monkeypatch):
         (("tpu", "TPU v6 lite"), 120, False, None, "splash .* takes fewer cycles"),
         (("tpu", "TPU v5"), 195, False, None, "splash .* takes fewer cycles"),
         (("tpu", "TPU v5"), 120, True, "tpu", "faster than chunked"),
-        (("gpu", "NVIDIA H100"), 120, False, None, "cudnn .* should be faster"),
+        (("gpu", "NVIDIA H100"), 120, False, None, "cudnn .* is faster"),
         (("gpu", "NVIDIA H100"), 120, True, "gpu", "faster than chunked"),
         (("cpu", "cpu"), 120, True, None, "no kernel runs on a cpu"),
         (("tpu", "TPU v6 lite"), 2048, True, None, "'tpu' refuses tiles of 2048"),
