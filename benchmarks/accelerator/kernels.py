@@ -108,10 +108,16 @@ def main() -> None:
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
     time_left, path = TimeLeft.of_part(180.0), options.out / "kernels.jsonl"
+    wanted = {
+        name: shape
+        for name, shape in shapes(options.rehearse)
+        if set(options.rows) <= set(name.split())
+    }
+    if not wanted:
+        known = ", ".join(name for name, _ in shapes(options.rehearse))
+        top.error(f"no row has all of the words {options.rows}: rows are {known}")
     about = {"jax": jax.__version__, "peak": peak(64 if options.rehearse else 8192)}
-    for name, shape in shapes(options.rehearse):
-        if not set(options.rows) <= set(name.split()):
-            continue
+    for name, shape in wanted.items():
         if time_left.now() < (0 if options.rehearse else LEAST):
             print(f"no time left for {name}")
             break

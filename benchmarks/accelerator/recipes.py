@@ -41,7 +41,7 @@ class DeviceScale:
     steps: int
 
     def trial(self, clips: int) -> "DeviceScale":
-        """The same, with fewer clips, and trajectories for a sixteenth of them."""
+        """A copy for a trial: this many clips, and a sixteenth as many trajectories."""
         recipe = self.recipe
         recipe = replace(
             recipe,

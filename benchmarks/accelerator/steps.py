@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from flax import nnx
 
 from benchmarks.accelerator.time_left import TimeLeft
 from benchmarks.lib import rows
+from benchmarks.lib.tables import Row
 from benchmarks.lib.timing import Timing
 from benchmarks.lib.wan import geometry, inputs
 from chorus_jax.denoise import loop
@@ -49,12 +50,11 @@ BUDGET_STEPS: Final = 50
 ROUNDS: Final = 2
 TOLERANCE: Final = 0.05  # in bfloat16
 LEAST: Final = 40.0  # seconds that must be left for another row
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class StepCase:
-    """What is timed against full steps, of a video of one size.
+    """A region or token budgets, timed against full steps of a video of one size.
 
     Attributes:
         row: `region`, or the name of token budgets.
@@ -108,6 +108,9 @@ TINY: Final = (
 )
 
 
+NAMES: Final = tuple(dict.fromkeys(case.row for case in CASES))
+
+
 @dataclass(frozen=True)
 class StepBench:
     """A transformer of random weights, and videos of one size.
@@ -116,18 +119,18 @@ class StepBench:
         config: the transformer.
         grid: tokens along frames, height and width.
         steps: denoising steps of the schedule.
-        model: the transformer.
         inputs: the arrays of all runs.
     """
 
     config: WanConfig
     grid: Size
     steps: int
-    model: WanDiT
     inputs: Inputs
 
     @classmethod
-    def of(cls, config: WanConfig, grid: Size, steps: int, model: WanDiT):
+    def of(
+        cls, config: WanConfig, grid: Size, steps: int, model: WanDiT
+    ) -> "StepBench":
         """A bench with random text and latents."""
         text = jax.random.normal(jax.random.key(1), (2, WORDS, config.text_width))
         conditions = prepare(
@@ -140,7 +143,7 @@ class StepBench:
         )
         shapes = geometry(config, grid)
         source = SourceLatents(*(loop.noise(jnp.array([i]), shapes) for i in range(3)))
-        return cls(config, grid, steps, model, inputs(model, conditions, source))
+        return cls(config, grid, steps, inputs(model, conditions, source))
 
     @property
     def geometry(self) -> Geometry:
@@ -247,7 +250,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--out", type=Path, required=True)
-    top.add_argument("--rows", nargs="+", default=[], help="region, hsa-50, hsa-25")
+    top.add_argument("--rows", nargs="+", default=[], choices=NAMES)
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,7 @@ def brief(rows: Rows) -> str:
 
 
 def step_name(row: Row) -> str:
-    """What is timed, of which size; for a region with the share of active tiles."""
+    """The name of a row of steps, with its size; for a region also its share."""
     if row["row"] == "region":
         return f"region step, {row['size']}, {row['share']:g}"
     return f"{row['row']}, a run of {row['steps']} steps, {row['size']}"
