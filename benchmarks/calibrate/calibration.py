@@ -9,18 +9,19 @@ which difference outside a region all tokens must run (see `limit`). Then a few 
 are run on all targets; the search begins with the best way to assign them to scores
 (see `start`). From there, one setting after another is changed by one place on its
 grid; settings that save most and are cheapest to measure come first: step caches,
-thresholds, one more tier, how regions are found, halo, context, dilation, gains, the
-limit of regions, active share, boundaries (see `moves`). A change that computes less is
-taken if hits lose at most one percentage point of accuracy, three points of the
-accuracy of the attributes that differ from the source, and two per cent of detail. Only
-attributes that the model renders reliably count for accuracy: it would take a thousand
-hits to detect a loss of one point in another attribute. Attributes that the source
-shares with the target are compared with the source's own video, which the hit takes
-over, right or wrong; the others with the full run. Of policies that compute the same, a
-new one is taken only if it is better by more than chance (see `verdict`). No run is
-repeated, and a policy that clearly fails on a part of the targets is given up. The rows
-of `calibrate_tried` say what was tried, what it lost and why it was taken or not; if
-the time ends before one whole round, they also say what was not tried.
+thresholds, one more tier, active share, boundaries, how regions are found, halo,
+context, dilation, gains, the limit of regions (see `moves`). A change that computes
+less is taken if at most one hit in a hundred shows anything wrong that its full run has
+right, three in a hundred are wrong in an attribute that differs from the source, and
+hits lose at most two per cent of detail. Only attributes that the model renders
+reliably count: it would take a thousand hits to detect a loss of one point in another
+attribute. Attributes that the source shares with the target are compared with the
+source's own video, which the hit takes over, right or wrong; the others with the full
+run. Of policies that compute the same, a new one is taken only if it is better by more
+than chance (see `verdict`). No run is repeated, and a policy that clearly fails on a
+part of the targets is given up. The rows of `calibrate_tried` say what was tried, what
+it lost and why it was taken or not; if the time ends before one whole round, they also
+say what was not tried.
 
 Targets and sources show combinations of attributes from training, never held-out ones.
 A sixth of the sources differs much from its target, since otherwise no threshold would

@@ -1,15 +1,16 @@
 """Measures which words matter to reuse, on pairs that differ in one attribute.
 
 Every target is made by a full run, and from the same noise with more and more reuse of
-its source (`LADDER`). If the differing attribute is right in the full run and wrong
-with reuse, it is lost. If it is wrong in the full run and right with reuse, it is won,
-which counts as a negative loss: otherwise attributes that the model often gets wrong
-would seem lost. The mean loss over the ladder, as a share of the full runs that are
-right, orders attributes by how early the model decides them, and so by how far up the
-ladder a source can be reused. A linear regression of this loss on the model's meanings
-(embeddings) of the words in which the two prompts differ gives each word's
-sensitivity. It has a ridge penalty, since a meaning is wide compared with the number of
-pairs.
+its source (`LADDER`). If the full run is right in all attributes and the run with reuse
+is not, the target is lost. All attributes count, not only the one that differs: a
+source of another colour rarely has the wrong colour in the end, but may damage the
+shape. If the full run is wrong and the run with reuse right, the target is won, which
+counts as a negative loss: otherwise prompts that the model often gets wrong would seem
+lost. The mean loss over the ladder, as a share of the full runs that are right, orders
+attributes by how far up the ladder a source that differs in them can be reused. A
+linear regression of this loss on the model's meanings (embeddings) of the words in
+which the two prompts differ gives each word's sensitivity. It has a ridge penalty,
+since a meaning is wide compared with the number of pairs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,14 +45,14 @@ MEMORY = 2**30
 
 @dataclass(frozen=True)
 class Lost:
-    """A pair of prompts that differ in one attribute, and whether reuse loses it.
+    """A pair of prompts that differ in one attribute, and what reuse loses.
 
     Attributes:
-        attribute: the attribute's name.
+        attribute: the name of the attribute that differs.
         meanings: the meanings of the words that only one of the prompts has.
-        right: 1 if the attribute is right in the full run, else 0.
-        lost: at each rung of the ladder, 1 if reuse lost it, 0 if nothing changed, -1
-            if reuse won it.
+        right: 1 if all attributes are right in the full run, else 0.
+        lost: at each rung of the ladder, 1 if the target was lost, 0 if nothing
+            changed, -1 if it was won.
         beyond: the difference of the videos outside each region (see `Chosen`).
     """
 
@@ -112,7 +113,7 @@ def pair(
         frames = engine.generate(
             request, reuse, observer=observe, every=None
         ).video.frames
-        return int(judge(target, frames)[f"accuracy_{attribute}"])
+        return int(judge(target, frames)["accuracy"])
 
     first = engines[0]
     full = right(first, Reuse(read=False, write=False))
@@ -135,8 +136,8 @@ def fitted(pairs: Sequence[Lost]) -> Sensitivity:
     """Fits the sensitivity by ridge regression.
 
     A pair has weight 1, however many words it differs in. Losses are divided by the
-    share of right full runs, so that attributes that are seldom right count as much as
-    others. The ridge does not apply to the mean. Raises a ValueError without pairs.
+    share of right full runs, so that attributes with few right full runs count as much
+    as others. The ridge does not apply to the mean. Raises a ValueError without pairs.
     """
     if not pairs:
         raise ValueError("without pairs there is nothing to fit")
@@ -155,7 +156,7 @@ def fitted(pairs: Sequence[Lost]) -> Sensitivity:
 
 
 def rates(pairs: Sequence[Lost]) -> dict[str, float]:
-    """The share of full runs that have an attribute right, by attribute.
+    """The share of full runs that are right, by the attribute that differs.
 
     At least one run counts as right, because losses are divided by the share.
     """
@@ -169,7 +170,7 @@ def rows_of(
 ) -> Iterator[dict[str, object]]:
     """Yields a row for each attribute.
 
-    It has the number of pairs, the share that is right in full runs, the share lost
+    It has the number of pairs, the share of full runs that are right, the share lost
     (over all rungs and at each one), the mean sensitivity of the most sensitive
     differing word, and the sorted differences of the videos outside each region.
     """

@@ -43,20 +43,15 @@ def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
 def of_reliable(scores: Scores, names: Collection[str]) -> Scores:
     """Adds two scores over the attributes that the model renders reliably, `names`.
 
-    `accuracy_reliable` is the share of them that is right, and `changed_reliable` is 1
-    if all of them that differ from the source are right, else 0. Other attributes are
+    `accuracy_reliable` is 1 if all of them are right, else 0, and `changed_reliable` is
+    1 if all of them that differ from the source are right, else 0. Other attributes are
     right or wrong by chance, with and without reuse, so that they only add noise.
     """
-    right, changed = (
-        [scores[f"{kind}_{x}"] for x in names if f"{kind}_{x}" in scores]
-        for kind in ("accuracy", "changed")
-    )
-    share, every = RELIABLE
     judged = dict(scores)
-    if right:
-        judged[share] = sum(right) / len(right)
-    if changed:
-        judged[every] = float(all(changed))
+    for name, kind in zip(RELIABLE, ("accuracy", "changed"), strict=True):
+        right = [scores[f"{kind}_{x}"] for x in names if f"{kind}_{x}" in scores]
+        if right:
+            judged[name] = float(all(right))
     return judged
 
 

@@ -127,14 +127,16 @@ class Moves:
 
         They are ordered by expected gain per run. Step caches come first: they save
         most, and make all later runs faster. A changed threshold needs new runs of few
-        targets only. Settings shared by all tiers have one or two neighbours. Settings
-        of single tiers come last: they need most runs, and a search begins with tiers
-        that have been compared already.
+        targets only. Then come the settings that change a tier's cost. How regions are
+        found and run, and the gains, come last: they change the cost little.
         """
         return {
             "cache": self._cached,
             "least": self._tiers("least", self.thresholds, True),
             "tiers": self._below,
+            "active": self._tiers("active", ACTIVE, True),
+            "reuse_until": self._tiers("reuse_until", self.stage_ends, True),
+            "region_until": self._tiers("region_until", self.stage_ends, True),
             "found_by": self._regions("found_by", lambda now: FINDERS),
             "halo": self._regions("halo", lambda now: adjacent(HALO, now)),
             "context": self._regions("context", lambda now: CONTEXTS),
@@ -142,9 +144,6 @@ class Moves:
             "key_gain": self._tiers("key_gain", KEY_GAINS, False),
             "output_gain": self._tiers("output_gain", OUTPUT_GAINS, False),
             "limit": self._regions("limit", lambda now: adjacent(LIMITS, now)),
-            "active": self._tiers("active", ACTIVE, True),
-            "reuse_until": self._tiers("reuse_until", self.stage_ends, True),
-            "region_until": self._tiers("region_until", self.stage_ends, True),
         }
 
     def _tiers(self, name: str, grid: Sequence[Any], alone: bool) -> Neighbours:

@@ -13,7 +13,7 @@ from chorus_jax.calibration.losses import losses
 from chorus_jax.calibration.record import TargetRecord
 from chorus_jax.engine import Ledger
 from chorus_jax.request import Request
-from chorus_jax.training.world.attributes import Attributes
+from chorus_jax.training.world.attributes import VALUES, Attributes
 from chorus_jax.training.world.captions import caption
 from chorus_jax.training.world.examples import ScenePrompt
 from chorus_jax.training.world.render import render
@@ -134,9 +134,13 @@ def test_only_what_the_model_does_well_is_judged(target):
     right = run(ASKED)
     scores = scored(target, run(replace(ASKED, motion="up")), right)
     found = of_reliable(scores, ("colour", "shape", "motion", "background"))
-    assert (found["accuracy_reliable"], found["changed_reliable"]) == (0.75, 0)
+    assert (found["accuracy_reliable"], found["changed_reliable"]) == (0, 0)
     found = of_reliable(scores, ("colour", "shape"))
     assert (found["accuracy_reliable"], found["changed_reliable"]) == (1, 1)
+    found = of_reliable(
+        scored(target, run(replace(ASKED, shape="star")), right), VALUES
+    )
+    assert (found["accuracy_reliable"], found["changed_reliable"]) == (0, 1)
     assert "changed_reliable" not in of_reliable(scores, ("shape",))
     assert of_reliable(scores, ()) == scores
 
