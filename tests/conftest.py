@@ -146,9 +146,20 @@ def torch_without_gradients():
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache_folder(tmp_path_factory):
-    """Compiled programs of the tests do not land in the user's cache."""
+    """Compiled programs of the tests do not land in the user's cache.
+
+    All workers share them, from their first test on: many tests compile the same tiny
+    models.
+    """
+    # Not before: types are checked only in what is imported after pytest's start.
+    from chorus_jax.devices.compilation import enable_cache
+
+    temporary = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        temporary = temporary.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(temporary / "cache"))
+        enable_cache()
         yield
 
 

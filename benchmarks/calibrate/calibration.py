@@ -29,8 +29,9 @@ be too low. All policies make the same targets from the same noise, so that loss
 paired. Even so, one point is one target in a hundred, and the best of many policies is
 partly the best by chance. Therefore every policy that was the best at some point of the
 search, also with higher thresholds, is measured on fresh targets, and the cheapest one
-within the limits there is written. There, a loss may exceed its limit by its standard
-error, since otherwise even a policy that loses nothing would often fail.
+within the limits there is written. There, the loss of a tier may exceed its limit by
+its standard error, since otherwise even a policy that loses nothing would often fail;
+but of all hits at most one in a hundred may show anything wrong.
 """
 
 import argparse

@@ -35,7 +35,7 @@ class Calibration:
         Candidates are the policies that the search accepted, the starts that it did not
         begin from, and copies of both with the lowest threshold raised. On the fresh
         targets there must be hits, and losses may exceed the limits by one standard
-        error.
+        error (see `Verdict.holds`).
 
         Args:
             starts: policies to start from; the search began from the last.

@@ -47,10 +47,13 @@ class LossLimits:
     Attributes:
         allowed: the most that a tier's hits may lose on average, above 0, by figure.
         relative: the figures whose loss is a share of the full runs' mean.
+        strict: the figures whose mean loss over the hits of all tiers must be within
+            the limit on fresh targets too, whatever its error (see `Verdict.holds`).
     """
 
     allowed: Mapping[str, float] = field(default_factory=dict)
     relative: frozenset[str] = frozenset()
+    strict: frozenset[str] = frozenset()
 
 
 def losses(

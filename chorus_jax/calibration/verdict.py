@@ -31,6 +31,7 @@ class Verdict:
         targets: the number of targets that were run.
         given_up: whether only some targets were run, since the policy was hopeless.
         allowed: the most that may be lost, by figure.
+        strict: see `LossLimits`.
     """
 
     equivalents: float
@@ -39,6 +40,7 @@ class Verdict:
     targets: int = 0
     given_up: bool = False
     allowed: Mapping[str, float] = field(default_factory=dict)
+    strict: frozenset[str] = frozenset()
 
     @property
     def excess(self) -> float:
@@ -60,13 +62,23 @@ class Verdict:
     def holds(self) -> bool:
         """Whether there are hits, and each loss is within its limit and its error.
 
-        The error of a single hit is not known: its loss must be within the limit.
+        The error of a single hit is not known: its loss must be within the limit. A
+        `strict` figure's mean loss over all hits must be within the limit itself.
         """
         losses = [(name, loss) for tier in self.lost for name, loss in tier.items()]
         least = lambda loss: loss.mean - (loss.error if loss.error < math.inf else 0.0)
-        return bool(losses) and all(
-            least(loss) <= self.allowed[name] + 1e-9 for name, loss in losses
+        means = [(name, least(loss)) for name, loss in losses]
+        names = self.strict.intersection(name for name, _ in losses)
+        means += [(name, self.mean_lost(name)) for name in names]
+        return bool(means) and all(
+            mean <= self.allowed[name] + 1e-9 for name, mean in means
         )
+
+    def mean_lost(self, name: str) -> float:
+        """The mean loss of a figure over the hits of all tiers."""
+        tiers = [tier[name] for tier in self.lost if name in tier]
+        lost = sum(loss.mean * loss.targets for loss in tiers)
+        return lost / sum(loss.targets for loss in tiers)
 
     @property
     def most_lost(self) -> dict[str, Loss]:
@@ -117,7 +129,14 @@ def verdict(
             per_target[number] += loss / limits.allowed[name]
     computed = float(np.mean([record.ledger.equivalents for record in records]))
     count = len(records)
-    return Verdict(computed, lost, per_target, count, allowed=limits.allowed)
+    return Verdict(
+        computed,
+        lost,
+        per_target,
+        count,
+        allowed=limits.allowed,
+        strict=limits.strict,
+    )
 
 
 def losses_of_tiers(

@@ -23,6 +23,13 @@ STAGES = {
     "distill": "train a transformer of few steps on these trajectories",
     "assemble": "write the newest parts as one folder, DIR/model",
 }
+# The part of the recipe that --steps and --decay change, for the stages that train.
+TRAINED = {
+    "all": "train_flow",
+    "vae": "train_vae",
+    "flow": "train_flow",
+    "distill": "distill",
+}
 
 
 def main() -> None:
@@ -68,15 +75,22 @@ def parser() -> argparse.ArgumentParser:
 
 
 def changed(recipe: TrainingRecipe, options: argparse.Namespace) -> TrainingRecipe:
-    """The recipe with its numbers replaced by those given on the command line."""
+    """The recipe with its numbers replaced by those given on the command line.
+
+    Raises:
+        SystemExit: for numbers of training at a stage that does not train.
+    """
     if options.clips is not None:
         flow = replace(recipe.train_flow, clips=options.clips)
         recipe = replace(recipe, train_flow=flow)
     numbers = {"steps": options.steps, "decay": options.decay}
     if given := {name: x for name, x in numbers.items() if x is not None}:
-        name = {"vae": "train_vae", "distill": "distill"}.get(
-            options.stage, "train_flow"
-        )
+        if options.stage not in TRAINED:
+            raise SystemExit(
+                f"--steps and --decay are for stages that train ({', '.join(TRAINED)}),"
+                f" {options.stage} does not: leave them out"
+            )
+        name = TRAINED[options.stage]
         training = getattr(recipe, name)
         plan = replace(training.plan, **given)
         recipe = replace(recipe, **{name: replace(training, plan=plan)})

@@ -24,6 +24,8 @@ def run(tmp_path, module, *options):
     environment = {
         **os.environ,
         "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles sooner
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),  # for the second run
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "PYTHONPATH": str(blocked),
         "OUT": str(tmp_path / "out"),
         "JAX_PLATFORMS": "cpu",

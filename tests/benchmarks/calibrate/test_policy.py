@@ -123,7 +123,7 @@ def test_lists_of_skipped_steps_spare_both_ends(steps):
     assert caches[0] == EveryStep()
     assert [len(x) for x in lists] == sorted(map(len, lists))
     assert not any({0, steps - 1} & set(skipped) for skipped in lists)
-    assert [*map(decides, caches)] == [False] * (len(lists) + 1) + [True] * 3
+    assert [*map(decides, caches)] == [False] * (len(lists) + 1) + [True] * 4
 
 
 def test_the_start_parts_the_targets_evenly():

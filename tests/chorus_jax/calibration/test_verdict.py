@@ -1,5 +1,7 @@
 """Verdicts on policies with several tiers, on made-up records."""
 
+from dataclasses import replace
+
 import pytest
 
 from chorus_jax.calibration.losses import Loss, LossLimits
@@ -65,3 +67,12 @@ def test_the_range_of_few_targets_is_wider():
 )
 def test_a_policy_holds_if_every_tier_does_and_there_are_hits(lost, holds):
     assert Verdict(20.0, lost, allowed=LIMITS.allowed).holds == holds
+
+
+def test_a_strict_figure_may_not_lose_more_over_all_hits_than_its_limit():
+    tiers = [{"right": Loss(0.12, 0.03, 25.0)}, {"right": Loss(0.04, 0.02, 25.0)}]
+    verdict = Verdict(20.0, tiers, allowed={"right": 0.1}, strict=frozenset({"right"}))
+    assert verdict.mean_lost("right") == pytest.approx(0.08)
+    assert verdict.holds
+    more = replace(verdict, lost=[{"right": Loss(0.12, 0.03, 25.0)}])
+    assert not more.holds and replace(more, strict=frozenset()).holds

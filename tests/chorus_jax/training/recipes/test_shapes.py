@@ -42,3 +42,10 @@ def test_steps_and_decay_are_of_the_stage_that_runs(stage, part):
         want = (7, 0.5) if name == part else (before.steps, before.decay)
         assert (plan.steps, plan.decay) == want
     assert changed(recipe, parser().parse_args(line)) == recipe
+
+
+@pytest.mark.parametrize("stage", ["unpack", "encode", "teach", "assemble"])
+def test_steps_are_refused_by_a_stage_that_does_not_train(stage):
+    options = parser().parse_args([stage, "--out", "folder", "--steps", "7"])
+    with pytest.raises(SystemExit, match=f"{stage} does not"):
+        changed(RECIPES["shapes"](), options)
