@@ -1,5 +1,6 @@
 """Calibration of a policy for one model: search on some targets, check on others."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from chorus_jax.calibration.moves import Moves
 from chorus_jax.calibration.runs import PolicyRuns
 from chorus_jax.calibration.search import Search
 from chorus_jax.inter_request.policy.policy import Policy
+
+GENTLER = 2  # copies of the best policy with less reuse; each needs new runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,8 @@ class Calibration:
         """The cheapest policy within the limits that also holds on the fresh targets.
 
         Candidates are the policies that the search accepted, the starts that it did not
-        begin from, and copies of both with the lowest threshold raised. On the fresh
+        begin from, copies of both with the lowest threshold raised, and copies of the
+        last accepted one that begin up to `GENTLER` places earlier. On the fresh
         targets there must be hits, and losses may exceed the limits by one standard
         error (see `Verdict.holds`).
 
@@ -48,6 +52,8 @@ class Calibration:
         policies += [
             raised for policy in policies for raised in self.moves.raised(policy)
         ]
+        for last in accepted[-1:]:
+            policies += itertools.islice(self.moves.gentler(last), GENTLER)
         verdicts = {policy: self.runs.measure(policy) for policy in policies}
         allowed = [policy for policy in verdicts if verdicts[policy].excess == 0]
         for policy in sorted(allowed, key=lambda x: verdicts[x].equivalents):

@@ -108,6 +108,22 @@ class Moves:
                 if policy.tiers:
                     yield policy
 
+    def gentler(self, policy: Policy) -> Iterator[Policy]:
+        """Policies whose tiers all begin ever earlier on the grid, down to its first
+        step."""
+        first = self.stage_ends[0]
+        while any(tier.reuse_until > first for tier in policy.tiers):
+            begins = [
+                adjacent(self.stage_ends, tier.reuse_until)[0] or tier.reuse_until
+                for tier in policy.tiers
+            ]
+            tiers = (
+                replace(tier, reuse_until=begin)
+                for tier, begin in zip(policy.tiers, begins, strict=True)
+            )
+            policy = replace(policy, tiers=tuple(tiers))
+            yield policy
+
     def measured(self, policy: Policy) -> Policy:
         """The policy without tiers that too few targets reach.
 

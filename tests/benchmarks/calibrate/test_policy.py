@@ -79,6 +79,13 @@ def test_raised_policies_miss_what_scores_lowest_and_keep_the_rest():
     assert all(policy.tiers for policy in raised)
 
 
+def test_gentler_policies_begin_earlier_down_to_the_first_step():
+    policy = replace(START, tiers=(Tier(0.5, 10, 40, 0.5), Tier(0.7, 20, 40, 0.5)))
+    begins = [[x.reuse_until for x in each.tiers] for each in MOVES.gentler(policy)]
+    assert begins == [[5, 15], [5, 10], [5, 5]]
+    assert list(MOVES.gentler(list(MOVES.gentler(policy))[-1])) == []
+
+
 def test_a_policy_that_fails_on_fresh_targets_is_raised_until_it_holds(runs):
     found, _ = runs
     bold = Policy(50, (Tier(0.5, 5, 5), Tier(0.8, 25, 25)))
@@ -309,12 +316,13 @@ def test_a_gain_without_a_stage_2_runs_nothing_anew(runs):
 
 def test_a_policy_that_fails_on_fresh_targets_gives_way(runs):
     found, _ = runs
-    careful, bold = (Policy(50, (Tier(0.5, k, k),)) for k in (5, 25))
+    careful, bold, bolder = (Policy(50, (Tier(0.5, k, k),)) for k in (5, 25, 40))
     whole = SceneCalibration(found, found, MOVES)
     assert whole.chosen([START], [careful, bold]) == careful
     assert whole.chosen([careful, START], [bold]) == careful
+    assert whole.chosen([START], [bold]).tiers[0].reuse_until == 15
     with pytest.raises(ValueError, match="no policy held"):
-        whole.chosen([START], [bold])
+        whole.chosen([START], [bolder])
 
 
 def test_a_search_begins_with_the_best_plans_of_what_was_run(runs):
