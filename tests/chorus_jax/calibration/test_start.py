@@ -92,7 +92,7 @@ def test_equal_scores_are_not_parted():
     assert cuts([0.5004, 0.5003, 0.5002, 0.5001] * 3) == [12]
 
 
-@pytest.mark.parametrize("steps, count", [(50, 9), (10, 9), (4, 4)])
+@pytest.mark.parametrize("steps, count", [(50, 7), (10, 7), (4, 4)])
 def test_plans_are_of_the_grid_and_differ(steps, count):
     moves = Moves(steps, (0.5,))
     found = [*plans(steps)]
