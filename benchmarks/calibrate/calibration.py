@@ -11,17 +11,17 @@ are run on all targets; the search begins with the best way to assign them to sc
 grid; settings that save most and are cheapest to measure come first: step caches,
 thresholds, one more tier, active share, boundaries, how regions are found, halo,
 context, dilation, gains, the limit of regions (see `moves`). A change that computes
-less is taken if at most one hit in a hundred shows anything wrong that its full run has
-right, three in a hundred are wrong in an attribute that differs from the source, and
-hits lose at most two per cent of detail. Only attributes that the model renders
-reliably count: it would take a thousand hits to detect a loss of one point in another
-attribute. Attributes that the source shares with the target are compared with the
-source's own video, which the hit takes over, right or wrong; the others with the full
-run. Of policies that compute the same, a new one is taken only if it is better by more
-than chance (see `verdict`). No run is repeated, and a policy that clearly fails on a
-part of the targets is given up. The rows of `calibrate_tried` say what was tried, what
-it lost and why it was taken or not; if the time ends before one whole round, they also
-say what was not tried.
+less is taken if, over all hits, at most one in a hundred shows anything wrong that its
+full run has right, and they lose at most two per cent of detail; in a tier of the
+policy it may be three in a hundred and four per cent, since few hits cannot show a
+smaller loss. Only attributes that the model renders reliably count: it would take a
+thousand hits to detect a loss of one point in another attribute. Attributes that the
+source shares with the target are compared with the source's own video, which the hit
+takes over, right or wrong; the others with the full run. Of policies that compute the
+same, a new one is taken only if it is better by more than chance (see `verdict`). No
+run is repeated, and a policy that clearly fails on a part of the targets is given up.
+The rows of `calibrate_tried` say what was tried, what it lost and why it was taken or
+not; if the time ends before one whole round, they also say what was not tried.
 
 Targets and sources show combinations of attributes from training, never held-out ones.
 A sixth of the sources differs much from its target, since otherwise no threshold would
@@ -31,7 +31,7 @@ partly the best by chance. Therefore every policy that was the best at some poin
 search, also with higher thresholds, is measured on fresh targets, and the cheapest one
 within the limits there is written. There, the loss of a tier may exceed its limit by
 its standard error, since otherwise even a policy that loses nothing would often fail;
-but of all hits at most one in a hundred may show anything wrong.
+the loss over all hits may not.
 """
 
 import argparse

@@ -47,13 +47,13 @@ class LossLimits:
     Attributes:
         allowed: the most that a tier's hits may lose on average, above 0, by figure.
         relative: the figures whose loss is a share of the full runs' mean.
-        strict: the figures whose mean loss over the hits of all tiers must be within
-            the limit on fresh targets too, whatever its error (see `Verdict.holds`).
+        overall: the most that the hits of all tiers together may lose on average, by
+            figure; a figure of `allowed` that is not here has no such limit.
     """
 
     allowed: Mapping[str, float] = field(default_factory=dict)
     relative: frozenset[str] = frozenset()
-    strict: frozenset[str] = frozenset()
+    overall: Mapping[str, float] = field(default_factory=dict)
 
 
 def losses(

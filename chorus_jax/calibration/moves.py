@@ -12,6 +12,7 @@ from chorus_jax.calibration.tiers import skipping
 from chorus_jax.inter_request.policy.policy import CONTEXTS, FINDERS, Policy, Tier
 from chorus_jax.intra_request import StepCache
 from chorus_jax.intra_request.sea import SeaCache
+from chorus_jax.intra_request.taylor import TaylorSeer
 
 ACTIVE = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 KEY_GAINS = (1.0, 1.5, 2.0, 3.0, 5.0)
@@ -20,8 +21,20 @@ REACH = (0, 1, 2)
 HALO = (0.0, 0.25, 0.5)
 LIMITS = (0.15, 0.3, 0.6, 1.2)
 EVERY = (5, 4, 3, 2)  # every n-th step is skipped
-CHANGES = (0.05, 0.075, 0.1, 0.25)  # thresholds of SeaCache
-LONGEST = 4  # successive steps that SeaCache may skip
+# Step caches that need no calibration of their own, by falling share of computed steps
+# (`benchmarks.caches.hits` compares them in hits). SeaCache may skip 4 steps in a row.
+CACHES = (
+    *(
+        SeaCache(0.05, longest=4),
+        TaylorSeer(interval=2, last=1),
+        SeaCache(0.075, longest=4),
+    ),
+    *(
+        TaylorSeer(interval=3, last=1),
+        SeaCache(0.1, longest=4),
+        SeaCache(0.25, longest=4),
+    ),
+)
 MORE = (1, 2, 4)  # sizes of a new tier, in twentieths of the targets
 FEWEST = 5  # the least number of targets that a tier is measured on
 
@@ -56,14 +69,11 @@ class Moves:
     def caches(self) -> tuple[StepCache, ...]:
         """The step caches to try; none skips the first step or the last.
 
-        Lists of skipped steps come first, shortest first, then SeaCache with rising
-        thresholds, which needs no calibration of its own (`benchmarks.caches.hits`
-        compares step caches in hits).
+        Lists of skipped steps come first, shortest first, then `CACHES`.
         """
         every = {tuple(range(n - 1, self.steps - 1, n)) for n in EVERY}
         lists = sorted({(), *every}, key=lambda steps: (len(steps), steps))
-        changes = (SeaCache(change, longest=LONGEST) for change in CHANGES)
-        return (*map(skipping, lists), *changes)
+        return (*map(skipping, lists), *CACHES)
 
     def cautious(self, policy: Policy) -> Policy:
         """The start of a search when no better one is allowed.

@@ -55,7 +55,7 @@ class PolicyRuns(ABC, Generic[T]):
         """Runs a policy on all targets, or fewer if given up; returns the verdict."""
         part = -(-len(self.targets) // LOOKS) if may_give_up else len(self.targets)
         records: list[TargetRecord] = []
-        result = Verdict(float(policy.steps), allowed=self.limits.allowed)
+        result = Verdict(float(policy.steps), limits=self.limits)
         for first in range(0, len(self.targets), part):
             records += self.records(policy, self.targets[first : first + part])
             result = self.verdict(policy, records)

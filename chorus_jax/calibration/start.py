@@ -10,7 +10,7 @@ too.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,8 +87,7 @@ def starts(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Policy]:
     scored.sort(key=lambda pair: -pair[0])
     scores, ranked = [pair[0] for pair in scored], [pair[1] for pair in scored]
     table = columns(runs, ranked, policy)
-    limits = runs.limits.allowed
-    chains = [best(table, scores, policy.steps, limits, share) for share in STRICT]
+    chains = [best(table, scores, policy.steps, runs.limits, share) for share in STRICT]
     places = dict.fromkeys(tiers for tiers in chains if tiers)
     return [replace(policy, tiers=x) for x in places] or [moves.cautious(policy)]
 
@@ -147,28 +146,34 @@ def best(
     table: Sequence[Column],
     scores: Sequence[float],
     steps: int,
-    allowed: Mapping[str, float],
+    limits: LossLimits,
     share: float = 1.0,
 ) -> tuple[Tier, ...]:
-    """The cheapest tiers that each lose no more than a share of the limits.
+    """The cheapest tiers that lose no more than a share of the limits.
 
     Args:
         table: one column per plan, by rising reuse.
         scores: the targets' scores, falling.
         steps: the number of steps of a full run.
-        allowed: the limits by figure.
+        limits: the most that each tier, and all tiers together, may lose.
         share: the share of the limits that may be lost.
 
     Returns:
         The tiers by rising threshold; empty if no plan is within the limits.
     """
     places, cheapest = cuts(scores), Way(float(steps * len(scores)))
-    limits = share * np.array([*allowed.values()]) + 1e-9  # sums are not exact
+    most = np.array(
+        [
+            [*limits.allowed.values()],
+            [limits.overall.get(name, np.inf) for name in limits.allowed],
+        ]
+    )
+    most = share * most + 1e-9  # sums are not exact
     for count in range(1, MOST + 1):
         ends = np.array([*itertools.combinations(places, count)], int)
         for chain in itertools.combinations(table, count):
             if len(ends) and _rises([x.tier for x in chain]):
-                way = _cheapest(chain[::-1], ends, scores, steps, limits)
+                way = _cheapest(chain[::-1], ends, scores, steps, most)
                 cheapest = way if way and way.cost < cheapest.cost else cheapest
     return cheapest.tiers
 
@@ -204,7 +209,7 @@ def _cheapest(
     ends: Int[np.ndarray, "ways tiers"],
     scores: Sequence[float],
     steps: int,
-    limits: Float[np.ndarray, " figures"],
+    most: Float[np.ndarray, "2 figures"],
 ) -> Way | None:
     """The cheapest way within the limits to divide the targets among these tiers.
 
@@ -213,7 +218,8 @@ def _cheapest(
         ends: per way, the number of targets that reach each tier or a higher one.
         scores: the targets' scores, falling.
         steps: the number of steps of a full run.
-        limits: the limits of the losses, by figure.
+        most: the limits of the mean losses of each tier, and of all tiers together, by
+            figure.
     """
     known = np.array([column.targets for column in chain])
     ends = ends[(ends <= known).all(axis=1)]
@@ -226,8 +232,10 @@ def _cheapest(
     if not len(ends):
         return None
     cost = sum(of_tiers("cost")) + steps * (len(scores) - ends[:, -1])
-    for lost, of in zip(of_tiers("lost"), of_tiers("of"), strict=True):
-        within = (lost / np.maximum(of, 1e-9) <= limits).all(axis=1)
+    losses, counts = of_tiers("lost"), of_tiers("of")
+    pooled = (sum(losses), sum(counts), most[1])
+    for lost, of, limit in (*((x, n, most[0]) for x, n in zip(losses, counts)), pooled):
+        within = (lost / np.maximum(of, 1e-9) <= limit).all(axis=1)
         cost = np.where(within, cost, np.inf)
     way = int(cost.argmin())
     if not np.isfinite(cost[way]):

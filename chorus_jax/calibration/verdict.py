@@ -1,8 +1,10 @@
 """Verdicts: whether a policy is within its limits, and which of two is better.
 
 The limits hold for the mean loss of each tier's hits, compared with the full runs of
-the same targets. (With a mean over all hits, a tier with much reuse could lose too much
-as long as enough other hits lose nothing.) Of two policies, the better one exceeds the
+the same targets, and some, stricter ones, for that of all hits together. (With a mean
+over all hits alone, a tier with much reuse could lose too much as long as enough other
+hits lose nothing; a tier alone often has too few hits to show a loss of one in a
+hundred.) Of two policies, the better one exceeds the
 limits by less or, if they are equal in this, computes less over hits and misses. If
 this is equal too, a new policy must be better by more than chance: its loss, in units
 of the limits, must be lower by more than the standard error of the difference, over the
@@ -30,8 +32,8 @@ class Verdict:
         per_target: the loss of each hit by its target's number, in units of the limits.
         targets: the number of targets that were run.
         given_up: whether only some targets were run, since the policy was hopeless.
-        allowed: the most that may be lost, by figure.
-        strict: see `LossLimits`.
+        limits: the most that may be lost.
+        pooled: by figure with an overall limit, the mean loss over all hits.
     """
 
     equivalents: float
@@ -39,46 +41,48 @@ class Verdict:
     per_target: Mapping[int, float] = field(default_factory=dict)
     targets: int = 0
     given_up: bool = False
-    allowed: Mapping[str, float] = field(default_factory=dict)
-    strict: frozenset[str] = frozenset()
+    limits: LossLimits = LossLimits()
+    pooled: Mapping[str, Loss] = field(default_factory=dict)
 
     @property
     def excess(self) -> float:
-        """The sum over figures of the most that a tier loses beyond its limit, in units
-        of the limit."""
+        """The sum over figures of the most that is lost beyond a limit, by a tier or by
+        all hits, in units of the limit."""
         return self.excess_within(0.0)
 
     def excess_within(self, errors: float) -> float:
         """The excess if each loss were at the lower end of its range (`Loss.least`)."""
+        limited = [
+            *((name, loss, self.limits.allowed[name]) for name, loss in self.of_tiers),
+            *((k, loss, self.limits.overall[k]) for k, loss in self.pooled.items()),
+        ]
         most: dict[str, float] = {}
-        for tier in self.lost:
-            for name, loss in tier.items():
-                limit = self.allowed[name]
-                excess = max(0.0, (loss.least(errors) - limit - 1e-9) / limit)
-                most[name] = max(most.get(name, 0.0), excess)
+        for name, loss, limit in limited:
+            excess = max(0.0, (loss.least(errors) - limit - 1e-9) / limit)
+            most[name] = max(most.get(name, 0.0), excess)
         return sum(most.values(), 0.0)
 
     @property
+    def of_tiers(self) -> list[tuple[str, Loss]]:
+        """The losses of all tiers, each with its figure's name."""
+        return [(name, loss) for tier in self.lost for name, loss in tier.items()]
+
+    @property
     def holds(self) -> bool:
-        """Whether there are hits, and each loss is within its limit and its error.
+        """Whether there are hits, and each loss is within its limit.
 
-        The error of a single hit is not known: its loss must be within the limit. A
-        `strict` figure's mean loss over all hits must be within the limit itself.
+        The loss of a tier may exceed its limit by its standard error, that of all hits
+        together may not. The error of a single hit is not known: its loss must be
+        within the limit.
         """
-        losses = [(name, loss) for tier in self.lost for name, loss in tier.items()]
         least = lambda loss: loss.mean - (loss.error if loss.error < math.inf else 0.0)
-        means = [(name, least(loss)) for name, loss in losses]
-        names = self.strict.intersection(name for name, _ in losses)
-        means += [(name, self.mean_lost(name)) for name in names]
-        return bool(means) and all(
-            mean <= self.allowed[name] + 1e-9 for name, mean in means
+        allowed, overall = self.limits.allowed, self.limits.overall
+        return bool(self.of_tiers) and all(
+            [
+                *(least(x) <= allowed[name] + 1e-9 for name, x in self.of_tiers),
+                *(x.mean <= overall[name] + 1e-9 for name, x in self.pooled.items()),
+            ]
         )
-
-    def mean_lost(self, name: str) -> float:
-        """The mean loss of a figure over the hits of all tiers."""
-        tiers = [tier[name] for tier in self.lost if name in tier]
-        lost = sum(loss.mean * loss.targets for loss in tiers)
-        return lost / sum(loss.targets for loss in tiers)
 
     @property
     def most_lost(self) -> dict[str, Loss]:
@@ -128,15 +132,10 @@ def verdict(
         for number, loss in zip(having, values[name].tolist(), strict=True):
             per_target[number] += loss / limits.allowed[name]
     computed = float(np.mean([record.ledger.equivalents for record in records]))
+    whole = losses(ours, reference, limits)
+    pooled = {name: loss for name, loss in whole.items() if name in limits.overall}
     count = len(records)
-    return Verdict(
-        computed,
-        lost,
-        per_target,
-        count,
-        allowed=limits.allowed,
-        strict=limits.strict,
-    )
+    return Verdict(computed, lost, per_target, count, limits=limits, pooled=pooled)
 
 
 def losses_of_tiers(

@@ -13,7 +13,7 @@ from benchmarks.calibrate.calibration import record_tried
 from benchmarks.calibrate.tried import rows_of, table, unfinished, value
 from benchmarks.lib import rows
 from benchmarks.lib.pages import drawn
-from chorus_jax.calibration.losses import Loss
+from chorus_jax.calibration.losses import Loss, LossLimits
 from chorus_jax.calibration.moves import Moves
 from chorus_jax.calibration.search import MORE, Trial
 from chorus_jax.calibration.verdict import Verdict
@@ -28,7 +28,7 @@ BEST = Verdict(
     [{"detail": Loss(0.01, 0.002)}],
     {0: 0.0},
     targets=40,
-    allowed={"detail": 0.02},
+    limits=LossLimits({"detail": 0.02}),
 )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chorus_jax.calibration import search as calibrate_search
-from chorus_jax.calibration.losses import Loss
+from chorus_jax.calibration.losses import Loss, LossLimits
 from chorus_jax.calibration.moves import Moves
 from chorus_jax.calibration.search import MORE, NOTHING, Search, Trial
 from chorus_jax.calibration.verdict import Verdict
@@ -16,13 +16,13 @@ from chorus_jax.intra_request.sea import SeaCache
 
 SCORES = tuple(np.linspace(0.5, 0.99, 40).tolist())
 MOVES = Moves(50, SCORES)
-ALLOWED = {"accuracy_reliable": 0.01}
+LIMITS = LossLimits({"accuracy_reliable": 0.01})
 START = MOVES.spread(default_policy(50))
 
 
 def losing(accuracy=0.0, equivalents=10.0, each=None, given_up=False):
     lost = {"accuracy_reliable": Loss(accuracy, 0.0)}
-    return Verdict(equivalents, [lost], each or {}, given_up=given_up, allowed=ALLOWED)
+    return Verdict(equivalents, [lost], each or {}, given_up=given_up, limits=LIMITS)
 
 
 def cost(policy):
@@ -154,7 +154,7 @@ def test_what_a_first_round_had_no_time_for_is_known(clock):
 
 def test_what_all_tiers_share_is_tried_within_a_few_policies(clock):
     """Thresholds alone can fall for longer."""
-    search = Search(MOVES.coordinates(), lambda policy: 0.0, clock, 25.0 * 60)
+    search = Search(MOVES.coordinates(), lambda policy: 0.0, clock, 27.0 * 60)
     search.run(START)
     tried = [each.coordinate for each in search.trials]
     shared = {"found_by", "halo", "context", "reach", "key_gain", "output_gain"}

@@ -5,12 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
+from chorus_jax.calibration.losses import LossLimits
 from chorus_jax.calibration.moves import Moves, threshold
 from chorus_jax.calibration.start import Column, best, cuts, plans
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 STEPS, COUNT = 50, 30
 ALLOWED = {"accuracy": 0.01, "changed": 0.03, "detail": 0.02}
+LIMITS = LossLimits(ALLOWED)
 RNG = np.random.default_rng(0)
 SCORES = sorted(RNG.random(COUNT).round(4).tolist(), reverse=True)
 TIERS = (Tier(0.0, 5, 5), Tier(0.0, 10, 40, 0.5), Tier(0.0, 20, 45, 0.25))
@@ -53,7 +55,7 @@ def cost(found, columns):
 
 def test_the_best_tiers_are_those_that_trying_all_finds():
     columns = table()
-    found = best(columns, SCORES, STEPS, ALLOWED)
+    found = best(columns, SCORES, STEPS, LIMITS)
     least = [threshold(SCORES[end - 1]) for end in cuts(SCORES)]
     tried = [STEPS * COUNT]
     for count in (1, 2, 3):
@@ -71,18 +73,18 @@ def test_the_best_tiers_are_those_that_trying_all_finds():
 def test_less_may_be_lost_for_more_work():
     columns = table()
     costs = [
-        cost(best(columns, SCORES, STEPS, ALLOWED, x), columns) for x in (1.0, 0.5, 0.2)
+        cost(best(columns, SCORES, STEPS, LIMITS, x), columns) for x in (1.0, 0.5, 0.2)
     ]
     assert costs == sorted(costs) and costs[0] < costs[-1]
 
 
 def test_nothing_is_reused_where_everything_loses_too_much():
-    assert best([column(TIERS[0], 1.0, [0.5] * COUNT)], SCORES, STEPS, ALLOWED) == ()
+    assert best([column(TIERS[0], 1.0, [0.5] * COUNT)], SCORES, STEPS, LIMITS) == ()
 
 
 def test_a_plan_is_not_given_to_targets_that_it_was_not_run_on():
     short = column(TIERS[2], 10.0, [0.0] * COUNT, targets=12)
-    [tier] = best([short], SCORES, STEPS, ALLOWED)
+    [tier] = best([short], SCORES, STEPS, LIMITS)
     assert sum(score >= tier.least for score in SCORES) in range(8, 13)
 
 

@@ -66,13 +66,28 @@ def test_the_range_of_few_targets_is_wider():
     ],
 )
 def test_a_policy_holds_if_every_tier_does_and_there_are_hits(lost, holds):
-    assert Verdict(20.0, lost, allowed=LIMITS.allowed).holds == holds
+    assert Verdict(20.0, lost, limits=LIMITS).holds == holds
 
 
-def test_a_strict_figure_may_not_lose_more_over_all_hits_than_its_limit():
-    tiers = [{"right": Loss(0.12, 0.03, 25.0)}, {"right": Loss(0.04, 0.02, 25.0)}]
-    verdict = Verdict(20.0, tiers, allowed={"right": 0.1}, strict=frozenset({"right"}))
-    assert verdict.mean_lost("right") == pytest.approx(0.08)
-    assert verdict.holds
-    more = replace(verdict, lost=[{"right": Loss(0.12, 0.03, 25.0)}])
-    assert not more.holds and replace(more, strict=frozenset()).holds
+def test_all_hits_together_may_not_lose_more_than_their_own_limit():
+    tiers = [{"right": Loss(0.09, 0.03)}, {"right": Loss(0.03, 0.02)}]
+    limits = replace(LIMITS, overall={"right": 0.05})
+    within = Verdict(20.0, tiers, limits=limits, pooled={"right": Loss(0.045, 0.02)})
+    assert within.excess == 0 and within.holds
+    beyond = replace(within, pooled={"right": Loss(0.06, 0.02)})
+    assert beyond.excess == pytest.approx(0.2) and not beyond.holds
+    assert beyond.excess_within(1.0) == 0  # it may be chance
+
+
+def test_the_loss_over_all_hits_is_of_figures_with_such_a_limit():
+    def record(number, right, kind="semantic"):
+        return TargetRecord(number, Ledger(kind, 10, 5.0), {"right": right})
+
+    full = {n: record(n, 1.0, "miss") for n in range(4)}
+    ours = [record(0, 0.0), record(1, 1.0), record(2, 1.0), full[3]]
+    tiers = {0: Tier(0.9, 8, 8), 1: Tier(0.5, 5, 5), 2: Tier(0.5, 5, 5), 3: None}
+    limits = replace(LIMITS, overall={"right": 0.05})
+    assert verdict(ours, full, limits, tiers).pooled["right"].mean == pytest.approx(
+        1 / 3
+    )
+    assert not verdict(ours, full, LIMITS, tiers).pooled
