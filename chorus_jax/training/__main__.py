@@ -78,18 +78,20 @@ def changed(recipe: TrainingRecipe, options: argparse.Namespace) -> TrainingReci
     """The recipe with its numbers replaced by those given on the command line.
 
     Raises:
-        SystemExit: for numbers of training at a stage that does not train.
+        SystemExit: for a number that has no effect at this stage.
     """
+    needed = {"clips": ("all", "encode"), "steps": TRAINED, "decay": TRAINED}
+    for option, stages in needed.items():
+        if getattr(options, option) is not None and options.stage not in stages:
+            raise SystemExit(
+                f"--{option} is for the stages {', '.join(stages)}; {options.stage} "
+                "does not use it: leave it out"
+            )
     if options.clips is not None:
         flow = replace(recipe.train_flow, clips=options.clips)
         recipe = replace(recipe, train_flow=flow)
     numbers = {"steps": options.steps, "decay": options.decay}
     if given := {name: x for name, x in numbers.items() if x is not None}:
-        if options.stage not in TRAINED:
-            raise SystemExit(
-                f"--steps and --decay are for stages that train ({', '.join(TRAINED)}),"
-                f" {options.stage} does not: leave them out"
-            )
         name = TRAINED[options.stage]
         training = getattr(recipe, name)
         plan = replace(training.plan, **given)

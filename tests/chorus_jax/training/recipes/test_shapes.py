@@ -49,3 +49,10 @@ def test_steps_are_refused_by_a_stage_that_does_not_train(stage):
     options = parser().parse_args([stage, "--out", "folder", "--steps", "7"])
     with pytest.raises(SystemExit, match=f"{stage} does not"):
         changed(RECIPES["shapes"](), options)
+
+
+@pytest.mark.parametrize("stage", ["unpack", "vae", "flow", "distill", "assemble"])
+def test_clips_are_refused_by_a_stage_that_does_not_encode_them(stage):
+    options = parser().parse_args([stage, "--out", "folder", "--clips", "7"])
+    with pytest.raises(SystemExit, match=f"--clips .*{stage} does not"):
+        changed(RECIPES["shapes"](), options)
