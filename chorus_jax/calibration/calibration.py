@@ -38,8 +38,8 @@ class Calibration:
         Candidates are the policies that the search accepted, the starts that it did not
         begin from, copies of both with the lowest threshold raised, and copies of the
         last accepted one that begin up to `GENTLER` places earlier. On the fresh
-        targets there must be hits, and losses may exceed the limits by one standard
-        error (see `Verdict.holds`).
+        targets there must be hits, and the losses of a tier may exceed the limits by
+        one standard error (see `Verdict.holds`).
 
         Args:
             starts: policies to start from; the search began from the last.

@@ -66,10 +66,8 @@ def losses(
         full: scores of the targets' full runs, in the same order.
         limits: names the figures to compare.
     """
-    return {
-        name: Loss(float(lost.mean()), _error(lost), float(len(lost)))
-        for name, lost in loss_per_target(ours, full, limits).items()
-    }
+    lost = loss_per_target(ours, full, limits)
+    return {name: mean_loss(values) for name, values in lost.items()}
 
 
 def loss_per_target(
@@ -90,7 +88,8 @@ def loss_per_target(
     return losses_by_name
 
 
-def _error(values: Float[np.ndarray, " n"]) -> float:
-    """The standard error of the mean; infinite for one value."""
+def mean_loss(values: Float[np.ndarray, " n"]) -> Loss:
+    """The mean of losses of single targets; the error of a single one is infinite."""
     count = len(values)
-    return float(values.std(ddof=1) / count**0.5) if count > 1 else float("inf")
+    error = float(values.std(ddof=1) / count**0.5) if count > 1 else math.inf
+    return Loss(float(values.mean()), error, float(count))

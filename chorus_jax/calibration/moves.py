@@ -24,16 +24,12 @@ EVERY = (5, 4, 3, 2)  # every n-th step is skipped
 # Step caches that need no calibration of their own, by falling share of computed steps
 # (`benchmarks.caches.hits` compares them in hits). SeaCache may skip 4 steps in a row.
 CACHES = (
-    *(
-        SeaCache(0.05, longest=4),
-        TaylorSeer(interval=2, last=1),
-        SeaCache(0.075, longest=4),
-    ),
-    *(
-        TaylorSeer(interval=3, last=1),
-        SeaCache(0.1, longest=4),
-        SeaCache(0.25, longest=4),
-    ),
+    SeaCache(0.05, longest=4),
+    TaylorSeer(interval=2, last=1),
+    SeaCache(0.075, longest=4),
+    SeaCache(0.1, longest=4),
+    TaylorSeer(interval=3, last=1),
+    SeaCache(0.25, longest=4),
 )
 MORE = (1, 2, 4)  # sizes of a new tier, in twentieths of the targets
 FEWEST = 5  # the least number of targets that a tier is measured on
@@ -121,17 +117,13 @@ class Moves:
     def gentler(self, policy: Policy) -> Iterator[Policy]:
         """Policies whose tiers all begin ever earlier on the grid, down to its first
         step."""
-        first = self.stage_ends[0]
-        while any(tier.reuse_until > first for tier in policy.tiers):
-            begins = [
-                adjacent(self.stage_ends, tier.reuse_until)[0] or tier.reuse_until
-                for tier in policy.tiers
-            ]
-            tiers = (
-                replace(tier, reuse_until=begin)
-                for tier, begin in zip(policy.tiers, begins, strict=True)
-            )
-            policy = replace(policy, tiers=tuple(tiers))
+        while True:
+            places = [adjacent(self.stage_ends, x.reuse_until) for x in policy.tiers]
+            lower = {i: place[0] for i, place in enumerate(places)}
+            earlier = next(self._with(policy, "reuse_until", lower), None)
+            if earlier is None:
+                return
+            policy = earlier
             yield policy
 
     def measured(self, policy: Policy) -> Policy:

@@ -162,13 +162,14 @@ def best(
         The tiers by rising threshold; empty if no plan is within the limits.
     """
     places, cheapest = cuts(scores), Way(float(steps * len(scores)))
+    scaled = lambda limit: share * limit + 1e-9  # sums are not exact
+    overall = {name: scaled(limit) for name, limit in limits.overall.items()}
     most = np.array(
         [
-            [*limits.allowed.values()],
-            [limits.overall.get(name, np.inf) for name in limits.allowed],
+            [scaled(limit) for limit in limits.allowed.values()],
+            [overall.get(name, np.inf) for name in limits.allowed],
         ]
     )
-    most = share * most + 1e-9  # sums are not exact
     for count in range(1, MOST + 1):
         ends = np.array([*itertools.combinations(places, count)], int)
         for chain in itertools.combinations(table, count):
@@ -233,9 +234,9 @@ def _cheapest(
         return None
     cost = sum(of_tiers("cost")) + steps * (len(scores) - ends[:, -1])
     losses, counts = of_tiers("lost"), of_tiers("of")
-    pooled = (sum(losses), sum(counts), most[1])
-    for lost, of, limit in (*((x, n, most[0]) for x, n in zip(losses, counts)), pooled):
-        within = (lost / np.maximum(of, 1e-9) <= limit).all(axis=1)
+    groups = [(lost, of, most[0]) for lost, of in zip(losses, counts, strict=True)]
+    for lost, of, limits in (*groups, (sum(losses), sum(counts), most[1])):
+        within = (lost / np.maximum(of, 1e-9) <= limits).all(axis=1)
         cost = np.where(within, cost, np.inf)
     way = int(cost.argmin())
     if not np.isfinite(cost[way]):

@@ -4,11 +4,10 @@ The limits hold for the mean loss of each tier's hits, compared with the full ru
 the same targets, and some, stricter ones, for that of all hits together. (With a mean
 over all hits alone, a tier with much reuse could lose too much as long as enough other
 hits lose nothing; a tier alone often has too few hits to show a loss of one in a
-hundred.) Of two policies, the better one exceeds the
-limits by less or, if they are equal in this, computes less over hits and misses. If
-this is equal too, a new policy must be better by more than chance: its loss, in units
-of the limits, must be lower by more than the standard error of the difference, over the
-targets that are hits of both.
+hundred.) Of two policies, the better one exceeds the limits by less or, if they are
+equal in this, computes less over hits and misses. If this is equal too, a new policy
+must be better by more than chance: its loss, in units of the limits, must be lower by
+more than the standard error of the difference, over the targets that are hits of both.
 """
 
 import math
@@ -17,7 +16,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from chorus_jax.calibration.losses import Loss, LossLimits, loss_per_target, losses
+from chorus_jax.calibration.losses import (
+    Loss,
+    LossLimits,
+    loss_per_target,
+    losses,
+    mean_loss,
+)
 from chorus_jax.calibration.record import TargetRecord
 from chorus_jax.inter_request.policy.policy import Tier
 
@@ -88,10 +93,9 @@ class Verdict:
     def most_lost(self) -> dict[str, Loss]:
         """By figure, the loss of the tier that loses most of it."""
         most: dict[str, Loss] = {}
-        for tier in self.lost:
-            for name, loss in tier.items():
-                if name not in most or loss.mean > most[name].mean:
-                    most[name] = loss
+        for name, loss in self.of_tiers:
+            if name not in most or loss.mean > most[name].mean:
+                most[name] = loss
         return most
 
     def better(self, other: "Verdict") -> bool:
@@ -132,8 +136,7 @@ def verdict(
         for number, loss in zip(having, values[name].tolist(), strict=True):
             per_target[number] += loss / limits.allowed[name]
     computed = float(np.mean([record.ledger.equivalents for record in records]))
-    whole = losses(ours, reference, limits)
-    pooled = {name: loss for name, loss in whole.items() if name in limits.overall}
+    pooled = {k: mean_loss(values[k]) for k in limits.overall if k in values}
     count = len(records)
     return Verdict(computed, lost, per_target, count, limits=limits, pooled=pooled)
 

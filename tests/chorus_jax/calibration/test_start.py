@@ -1,6 +1,7 @@
 """The start of a search: the best tiers of a table equal those of an enumeration."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,6 +77,27 @@ def test_less_may_be_lost_for_more_work():
         cost(best(columns, SCORES, STEPS, LIMITS, x), columns) for x in (1.0, 0.5, 0.2)
     ]
     assert costs == sorted(costs) and costs[0] < costs[-1]
+
+
+def test_all_tiers_together_may_not_lose_more_than_their_own_limit():
+    lost = [0.0] * 20 + [0.03] * 10
+    plan = column(TIERS[0], 1.0, lost)
+    tiers = LossLimits(dict.fromkeys(ALLOWED, 0.03))
+    together = replace(tiers, overall={"accuracy": 0.005})
+    served = [
+        sum(score >= tier.least for score in SCORES)
+        for limits in (tiers, together)
+        for tier in best([plan], SCORES, STEPS, limits)[:1]
+    ]
+    assert served[0] == COUNT and 20 <= served[1] < COUNT
+
+
+def test_nothing_may_be_lost_at_a_share_of_zero():
+    """Figures without a limit over all tiers have none at any share."""
+    careful = column(TIERS[0], 1.0, [0.0] * COUNT)
+    losing = column(TIERS[1], 0.5, [0.001] * COUNT)
+    [tier] = best([careful, losing], SCORES, STEPS, LIMITS, 0.0)
+    assert tier.reuse_until == TIERS[0].reuse_until
 
 
 def test_nothing_is_reused_where_everything_loses_too_much():
