@@ -30,17 +30,32 @@ TRAINED = {
     "flow": "train_flow",
     "distill": "distill",
 }
+# The stages that use an option; the other stages refuse it.
+USED = {
+    "weights": ("unpack",),
+    "workers": ("all", "vae", "encode"),
+    "save": ("all", "vae", "flow", "distill"),
+    "products": ("all", "vae", "encode", "flow", "teach", "distill"),
+    "clips": ("all", "encode"),
+    "steps": tuple(TRAINED),
+    "decay": tuple(TRAINED),
+}
+# Where the command line says nothing:
+WEIGHTS, WORKERS, SAVE_MINUTES = "shapes", 0, 5.0
 
 
 def main() -> None:
     """Runs a stage; a stage that was stopped resumes."""
     options = parser().parse_args()
+    check(options)
     enable_cache()
     jax.config.update("jax_default_matmul_precision", options.products)
-    recipe = RECIPES[options.recipe]()
-    runs = Runs(changed(recipe, options), options.out, options.workers, options.save)
+    recipe = changed(RECIPES[options.recipe](), options)
+    workers = WORKERS if options.workers is None else options.workers
+    minutes = SAVE_MINUTES if options.save is None else options.save
+    runs = Runs(recipe, options.out, workers, minutes)
     if options.stage == "unpack":
-        runs.unpack(shipped.locate(options.weights))
+        runs.unpack(shipped.locate(options.weights or WEIGHTS))
         return
     for stage in ALL if options.stage == "all" else (options.stage,):
         getattr(runs, stage)()
@@ -58,10 +73,12 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--recipe", default="shapes", choices=list(RECIPES))
     top.add_argument("--out", type=Path, required=True, help="folder of all stages")
     top.add_argument(
-        "--weights", default="shapes", help="to unpack: a folder, or a shipped name"
+        "--weights", help=f"to unpack: a folder, or a shipped name ({WEIGHTS})"
     )
-    top.add_argument("--workers", type=int, default=0, help="processes that render")
-    top.add_argument("--save", type=float, default=5.0, help="minutes between saves")
+    top.add_argument("--workers", type=int, help=f"processes that render ({WORKERS})")
+    top.add_argument(
+        "--save", type=float, help=f"minutes between saves ({SAVE_MINUTES:g})"
+    )
     top.add_argument(
         "--products",
         choices=["float32", "bfloat16"],
@@ -74,19 +91,22 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def changed(recipe: TrainingRecipe, options: argparse.Namespace) -> TrainingRecipe:
-    """The recipe with its numbers replaced by those given on the command line.
+def check(options: argparse.Namespace) -> None:
+    """Refuses options that the stage does not use.
 
     Raises:
-        SystemExit: for a number that has no effect at this stage.
+        SystemExit: for such an option.
     """
-    needed = {"clips": ("all", "encode"), "steps": TRAINED, "decay": TRAINED}
-    for option, stages in needed.items():
+    for option, stages in USED.items():
         if getattr(options, option) is not None and options.stage not in stages:
             raise SystemExit(
                 f"--{option} is for the stages {', '.join(stages)}; {options.stage} "
                 "does not use it: leave it out"
             )
+
+
+def changed(recipe: TrainingRecipe, options: argparse.Namespace) -> TrainingRecipe:
+    """The recipe with its numbers replaced by those given on the command line."""
     if options.clips is not None:
         flow = replace(recipe.train_flow, clips=options.clips)
         recipe = replace(recipe, train_flow=flow)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from chorus_jax.training.__main__ import changed, parser
+from chorus_jax.training.__main__ import USED, changed, check, parser
 from chorus_jax.training.recipes import RECIPES
 
 
@@ -44,15 +44,17 @@ def test_steps_and_decay_are_of_the_stage_that_runs(stage, part):
     assert changed(recipe, parser().parse_args(line)) == recipe
 
 
-@pytest.mark.parametrize("stage", ["unpack", "encode", "teach", "assemble"])
-def test_steps_are_refused_by_a_stage_that_does_not_train(stage):
-    options = parser().parse_args([stage, "--out", "folder", "--steps", "7"])
-    with pytest.raises(SystemExit, match=f"{stage} does not"):
-        changed(RECIPES["shapes"](), options)
-
-
-@pytest.mark.parametrize("stage", ["unpack", "vae", "flow", "distill", "assemble"])
-def test_clips_are_refused_by_a_stage_that_does_not_encode_them(stage):
-    options = parser().parse_args([stage, "--out", "folder", "--clips", "7"])
-    with pytest.raises(SystemExit, match=f"--clips .*{stage} does not"):
-        changed(RECIPES["shapes"](), options)
+@pytest.mark.parametrize(
+    "option, stage",
+    [
+        (option, stage)
+        for option, stages in USED.items()
+        for stage in ("unpack", "vae", "encode", "flow", "teach", "distill", "assemble")
+        if stage not in stages
+    ],
+)
+def test_an_option_is_refused_by_a_stage_that_does_not_use_it(option, stage):
+    value = "bfloat16" if option == "products" else "7"
+    line = [stage, "--out", "folder", f"--{option}", value]
+    with pytest.raises(SystemExit, match=f"--{option} .*{stage} does not"):
+        check(parser().parse_args(line))
