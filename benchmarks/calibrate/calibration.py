@@ -11,9 +11,9 @@ are run on all targets; the search begins with the best way to assign them to sc
 grid; settings that save most and are cheapest to measure come first: step caches,
 thresholds, one more tier, active share, boundaries, how regions are found, halo,
 context, dilation, gains, the limit of regions (see `moves`). A change that computes
-less is taken if, over all hits, at most one in a hundred shows anything wrong that its
-full run has right, and they lose at most two per cent of detail; in a tier of the
-policy it may be three in a hundred and four per cent, since few hits cannot show a
+less is taken if, over all hits, at most one in two hundred shows anything wrong that
+its full run has right, and they lose at most two per cent of detail; in a tier of the
+policy it may be three in two hundred and four per cent, since few hits cannot show a
 smaller loss. Only attributes that the model renders reliably count: it would take a
 thousand hits to detect a loss of one point in another attribute. Attributes that the
 source shares with the target are compared with the source's own video, which the hit
@@ -29,9 +29,10 @@ be too low. All policies make the same targets from the same noise, so that loss
 paired. Even so, one point is one target in a hundred, and the best of many policies is
 partly the best by chance. Therefore every policy that was the best at some point of the
 search, also with higher thresholds, is measured on fresh targets, and the cheapest one
-within the limits there is written. There, the loss of a tier may exceed its limit by
-its standard error, since otherwise even a policy that loses nothing would often fail;
-the loss over all hits may not.
+within the limits there is written. These limits allow twice as many wrong hits as the
+search does: one in a hundred over all hits, three in a hundred in a tier. The loss of a
+tier may exceed its limit by its standard error, since otherwise even a policy that
+loses nothing would often fail; the loss over all hits may not.
 """
 
 import argparse
@@ -42,12 +43,14 @@ from typing import Any
 
 from benchmarks.calibrate import limit as calibrate_limit
 from benchmarks.calibrate import look as calibrate_look
+from benchmarks.calibrate import plans as calibrate_plans
 from benchmarks.calibrate import tried as calibrate_tried
 from benchmarks.calibrate.policy import SceneCalibration
 from benchmarks.lib import rows
 from benchmarks.reuse.losses import ALLOWED
 from benchmarks.reuse.models import Loaded, add_options, load_model
 from chorus_jax.calibration import start as calibrate_start
+from chorus_jax.calibration.plan_table import PlanTable
 from chorus_jax.calibration.search import Search
 from chorus_jax.engine import sampler_of
 from chorus_jax.inter_request.match.second_look import SecondLook
@@ -84,7 +87,9 @@ def calibrate(options: argparse.Namespace) -> None:
     starts = [begin]
     if options.policy is None:
         begin = limiting(calibration, begin, what | loaded.facts)
-        starts = calibrate_start.starts(calibration.runs, calibration.moves, begin)
+        table = PlanTable.measured(calibration.runs, begin)
+        record_plans(table, what | loaded.facts)
+        starts = calibrate_start.starts(table, calibration.moves, begin)
     # Before the search, so that there are rows on the cost of reuse even if it fails.
     first = {"full": Policy(steps, ()), "start": starts[-1]}
     record(calibration, first, what | loaded.facts)
@@ -125,6 +130,18 @@ def limiting(
     rows.update("calibrate", measured, KEY)
     print(rows.table(measured, ("limit", "targets", "equivalents", "excess", *LOST)))
     return calibrate_limit.limited(policy, tried)
+
+
+def record_plans(table: PlanTable, what: Mapping[str, Any]) -> None:
+    """Writes the rows of a table of plans, and prints them.
+
+    Args:
+        table: the measured plans.
+        what: fields that are added to every row.
+    """
+    measured = [{**row, **what} for row in calibrate_plans.rows_of(table)]
+    rows.update("calibrate_plans", measured, calibrate_plans.KEY)
+    print(rows.table(measured, calibrate_plans.COLUMNS))
 
 
 def record(

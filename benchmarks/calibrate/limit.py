@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.calibrate.runs import SceneRuns
 from benchmarks.reuse.losses import LIMITS as LOSS_LIMITS
 from chorus_jax.calibration.moves import LIMITS, Moves
-from chorus_jax.calibration.start import plans
+from chorus_jax.calibration.plan_table import plans
 from chorus_jax.calibration.tiers import with_tiers
 from chorus_jax.calibration.verdict import Verdict, verdict
 from chorus_jax.inter_request.policy.policy import Policy, Tier

@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.calibrate.runs import SceneRuns
 from benchmarks.reuse.bench import Bench
 from benchmarks.reuse.cases import training
+from benchmarks.reuse.losses import LIMITS, SEARCHED
 from benchmarks.reuse.models import Loaded
 from benchmarks.reuse.scores import rows_of
 from chorus_jax.calibration.calibration import Calibration
@@ -50,8 +51,8 @@ class SceneCalibration(Calibration):
         scores = tuple(x.score for x in targets if x.score is not None)
         if not scores:
             raise SystemExit("no target has any source: there is nothing to choose")
-        runs = SceneRuns(bench, targets)
-        fresh = SceneRuns(bench, bench.targets[options.targets :])
+        runs = SceneRuns(bench, targets, SEARCHED)
+        fresh = SceneRuns(bench, bench.targets[options.targets :], LIMITS)
         for part in (runs, fresh):
             part.fill(loaded.steps)
         fresh.judge_by(runs.reliable)

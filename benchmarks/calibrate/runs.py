@@ -8,9 +8,10 @@ from tqdm import tqdm
 
 from benchmarks.lib.judged import means
 from benchmarks.reuse.bench import Bench, Target
-from benchmarks.reuse.losses import LIMITS, RELIABLE
+from benchmarks.reuse.losses import RELIABLE
 from benchmarks.reuse.running import ArmRun, Reusing
 from benchmarks.reuse.scores import of_reliable, scored
+from chorus_jax.calibration.losses import LossLimits
 from chorus_jax.calibration.record import TargetRecord
 from chorus_jax.calibration.runs import PolicyRuns
 from chorus_jax.inter_request.policy.policy import Policy
@@ -28,8 +29,8 @@ class SceneRuns(PolicyRuns[Target]):
         reliable: the attributes that the model renders reliably; only these are judged.
     """
 
-    def __init__(self, bench: Bench, targets: Sequence[Target]):
-        super().__init__(targets, LIMITS)
+    def __init__(self, bench: Bench, targets: Sequence[Target], limits: LossLimits):
+        super().__init__(targets, limits)
         self.bench = bench
         self.videos: dict[int, ArmRun] = {}
         self.reliable: tuple[str, ...] = ()

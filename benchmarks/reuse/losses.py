@@ -19,5 +19,12 @@ OVERALL = {
 }
 RELATIVE = frozenset({"detail"})
 LIMITS = LossLimits(ALLOWED, RELATIVE, OVERALL)
+# A search takes the luckiest of many policies: where it allows one harmful hit in a
+# hundred, the policy does harm in two on other targets. So it allows half of that.
+SEARCHED = LossLimits(
+    {k: x if k in RELATIVE else 0.5 * x for k, x in ALLOWED.items()},
+    RELATIVE,
+    {k: x if k in RELATIVE else 0.5 * x for k, x in OVERALL.items()},
+)
 # Rows also have the accuracy of all attributes, which has no limit.
 REPORTED = LossLimits({"accuracy": 1.0, **ALLOWED}, RELATIVE)

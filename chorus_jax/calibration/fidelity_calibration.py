@@ -11,6 +11,7 @@ from chorus_jax.calibration.calibration import Calibration
 from chorus_jax.calibration.fidelity import FidelityRuns, check_length
 from chorus_jax.calibration.losses import LossLimits
 from chorus_jax.calibration.moves import FEWEST, Moves
+from chorus_jax.calibration.plan_table import PlanTable
 from chorus_jax.calibration.prompts import FilledCache
 from chorus_jax.calibration.start import starts
 from chorus_jax.calibration.time_limit import TimeLimit, TimeOverError
@@ -92,7 +93,8 @@ class FidelityCalibration(Calibration):
         """
         begin = default_policy(self.moves.steps)
         self.runs.deadline = deadline.part(TABLE)
-        first = starts(self.runs, self.moves, begin)
+        table = PlanTable.measured(self.runs, begin)
+        first = starts(table, self.moves, begin)
         self.runs.deadline = deadline.part(SEARCH)
         search = self.search(self.runs.deadline.seconds_left)
         try:

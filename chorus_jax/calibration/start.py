@@ -1,66 +1,26 @@
 """The start of a search: the best tiers according to a table of measured plans.
 
-The loss of a hit depends only on its target and its plan. So every plan of `PLANS` is
-run once on the targets, best scores first, until its losses are clearly beyond the
-limits. The cost and losses of every way to assign up to `MOST` plans to ranges of
-scores, with more reuse for better scores, can be computed from this table. The search
-begins with the cheapest way whose tiers are each within the limits. Since the best of
-so many ways is partly luck, cheap ways under stricter limits (`STRICT`) are returned
-too.
+Up to `MOST` plans are assigned to ranges of scores, with more reuse for better scores.
+The search begins with the cheapest way to do so whose tiers are each within the limits.
+Since the best of so many ways is partly luck, cheap ways under stricter limits
+(`STRICT`) are returned too.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
-from tqdm import tqdm
 
 from chorus_jax.calibration.losses import LossLimits
 from chorus_jax.calibration.moves import FEWEST, Moves, threshold
-from chorus_jax.calibration.record import TargetRecord
-from chorus_jax.calibration.runs import HOPELESS, PolicyRuns
-from chorus_jax.calibration.target import RunTarget
-from chorus_jax.calibration.tiers import tier_at
-from chorus_jax.calibration.time_limit import TimeOverError
+from chorus_jax.calibration.plan_table import Column, PlanTable
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 
-# `reuse_until` and `region_until` as shares of the steps, and the active share of the
-# tokens. The first plan has no region: with few steps, a region may lose more than
-# reusing a step does. Most others run half of the tokens and begin ever later, as the
-# best points of the measured curve do (benchmarks/reuse).
-PLANS = (
-    *((0.2, 0.2, 1.0), (0.2, 0.9, 0.5), (0.3, 0.9, 0.5), (0.4, 0.9, 0.5)),
-    *((0.5, 0.9, 0.5), (0.6, 0.9, 0.5), (0.8, 0.9, 0.25)),
-)
 MOST = 3
-BLOCK = 10  # targets between two checks of a plan's losses
 PLACES = 20  # the most thresholds
 STRICT = (0.0, 0.5, 1.0)  # the shares of the limits, each of which gives a start
-
-
-@dataclass(frozen=True)
-class Column:
-    """The cost and losses of a tier: entry n is the sum over the first n targets.
-
-    Attributes:
-        tier: the tier.
-        cost: the cost in full steps' worth.
-        lost: the loss of each figure; the mean loss is `lost` divided by `of`.
-        of: the number of targets that have the figure; for relative losses, the sum of
-            the full runs' values.
-    """
-
-    tier: Tier
-    cost: Float[np.ndarray, " n"]
-    lost: Float[np.ndarray, "n figures"]
-    of: Float[np.ndarray, "n figures"]
-
-    @property
-    def targets(self) -> int:
-        """The number of targets that the tier was run on."""
-        return len(self.cost) - 1
 
 
 @dataclass(frozen=True)
@@ -76,70 +36,17 @@ class Way:
     tiers: tuple[Tier, ...] = ()
 
 
-def starts(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Policy]:
+def starts(table: PlanTable, moves: Moves, policy: Policy) -> list[Policy]:
     """Policies to start a search from: stricter ones first, the cheapest one last.
 
     If all plans lose too much, the only start has cautious tiers.
     """
-    # Thresholds are never negative, so negative scores are misses.
-    scored = [(x.score, x) for x in runs.targets if x.score is not None]
-    scored = [pair for pair in scored if pair[0] >= 0]
-    scored.sort(key=lambda pair: -pair[0])
-    scores, ranked = [pair[0] for pair in scored], [pair[1] for pair in scored]
-    table = columns(runs, ranked, policy)
-    chains = [best(table, scores, policy.steps, runs.limits, share) for share in STRICT]
+    chains = [
+        best(table.columns, table.scores, policy.steps, table.limits, share)
+        for share in STRICT
+    ]
     places = dict.fromkeys(tiers for tiers in chains if tiers)
     return [replace(policy, tiers=x) for x in places] or [moves.cautious(policy)]
-
-
-def plans(steps: int) -> Iterator[Tier]:
-    """The distinct plans of `PLANS` for this number of steps, as tiers."""
-    yield from dict.fromkeys(tier_at(steps, *shares) for shares in PLANS)
-
-
-def columns(
-    runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy
-) -> list[Column]:
-    """Runs all plans on the targets, as far as there is time; returns their columns."""
-    made = list[Column]()
-    for tier in tqdm([*plans(policy.steps)], "plans", unit="plan", disable=None):
-        try:
-            made.append(column(runs, ranked, policy, tier))
-        except TimeOverError:
-            break
-    return made
-
-
-def column(
-    runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy, tier: Tier
-) -> Column:
-    """Runs a tier on the targets, best scores first, until its losses are clearly
-    beyond the limits. Returns the costs and losses."""
-    alone = replace(policy, tiers=(tier,))
-    records: list[TargetRecord] = []
-    for first in range(0, len(ranked), BLOCK):
-        records += runs.records(alone, ranked[first : first + BLOCK])
-        if runs.verdict(alone, records).excess_within(HOPELESS) > 0:
-            break
-    cost = [record.ledger.equivalents for record in records]
-    parts = np.array(
-        [_parts(record, runs.full[record.number], runs.limits) for record in records]
-    )
-    summed = np.concatenate([np.zeros((1, *parts.shape[1:])), parts.cumsum(axis=0)])
-    return Column(tier, np.cumsum([0.0, *cost]), summed[:, 0], summed[:, 1])
-
-
-def _parts(
-    ours: TargetRecord, full: TargetRecord, limits: LossLimits
-) -> list[list[float]]:
-    """The terms that one target adds to `Column.lost` and `Column.of`, per figure."""
-    lost, of = [], []
-    for name in limits.allowed:
-        there = name in ours.scores
-        before = full.scores[name] if there else 0.0
-        lost.append(before - ours.scores[name] if there else 0.0)
-        of.append(before if name in limits.relative else float(there))
-    return [lost, of]
 
 
 def best(

@@ -19,6 +19,7 @@ from benchmarks.reuse.running import ArmRun
 from benchmarks.reuse.scores import TargetRecord
 from chorus_jax.calibration.losses import Loss
 from chorus_jax.calibration.moves import CACHES, FEWEST, Moves, adjacent
+from chorus_jax.calibration.plan_table import PlanTable
 from chorus_jax.calibration.start import starts
 from chorus_jax.calibration.tiers import decides
 from chorus_jax.calibration.verdict import Verdict, verdict
@@ -90,7 +91,7 @@ def test_a_policy_that_fails_on_fresh_targets_is_raised_until_it_holds(runs):
     found, _ = runs
     bold = Policy(50, (Tier(0.5, 5, 5), Tier(0.8, 25, 25)))
     low = Policy(50, (Tier(0.5, 5, 5),))
-    fresh = SceneRuns(found.bench, found.targets)
+    fresh = SceneRuns(found.bench, found.targets, LIMITS)
     fresh.measure = lambda policy: Verdict(
         25.0,
         [{"detail": Loss(float(policy.tiers[0].least < 0.7), 0.0)}],
@@ -270,7 +271,7 @@ def runs(monkeypatch):
     monkeypatch.setattr(calibrate_runs, "scored", score)
     prompt, request = ScenePrompt("a", (asked,)), Request("a", seed=0)
     targets = [Target(n, prompt, request, 32, "a", 0.6 + n / 20) for n in range(8)]
-    found = SceneRuns(SimpleNamespace(), targets)
+    found = SceneRuns(SimpleNamespace(), targets, LIMITS)
     found.fill(50)
     made.clear()
     return found, made
@@ -323,7 +324,8 @@ def test_a_policy_that_fails_on_fresh_targets_gives_way(runs):
 def test_a_search_begins_with_the_best_plans_of_what_was_run(runs):
     found, made = runs
     scores = tuple(each.score for each in found.targets)
-    begun = starts(found, Moves(50, scores), default_policy(50))
+    table = PlanTable.measured(found, default_policy(50))
+    begun = starts(table, Moves(50, scores), default_policy(50))
     hits = [score for score in scores if begun[-1].plan(score)]
     assert len(hits) == 8
     assert all(tier.reuse_until < 20 for tier in begun[-1].tiers)
@@ -338,7 +340,7 @@ def test_only_what_the_full_runs_have_right_is_judged(runs, monkeypatch):
     score = lambda *_: {"accuracy": 0.7, "accuracy_colour": 0.7}
     monkeypatch.setattr(calibrate_runs, "scored", score)
     with pytest.raises(SystemExit, match="no attribute right in 80% of full runs"):
-        SceneRuns(found.bench, found.targets).fill(50)
+        SceneRuns(found.bench, found.targets, LIMITS).fill(50)
 
 
 def test_what_the_source_shows_is_compared_with_the_source(runs):
@@ -349,7 +351,7 @@ def test_what_the_source_shows_is_compared_with_the_source(runs):
     )
     reference = {}
     for target in (wrong, right):
-        own = SceneRuns(found.bench, [target])
+        own = SceneRuns(found.bench, [target], LIMITS)
         own.full = {0: replace(found.full[0])}
         own.judge_by(("colour",))
         reference[target.kept["colour"]] = own.full[0].scores

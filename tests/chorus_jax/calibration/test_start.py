@@ -8,7 +8,8 @@ import pytest
 
 from chorus_jax.calibration.losses import LossLimits
 from chorus_jax.calibration.moves import Moves, threshold
-from chorus_jax.calibration.start import Column, best, cuts, plans
+from chorus_jax.calibration.plan_table import Column, plans
+from chorus_jax.calibration.start import best, cuts
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 STEPS, COUNT = 50, 30

@@ -1,0 +1,132 @@
+"""A table of plans: what each costs and loses on each of a calibration's targets.
+
+The loss of a hit depends only on its target and its plan. So every plan of `PLANS` is
+run once on the targets, best scores first, until its losses are clearly beyond the
+limits. The cost and losses of every way to assign plans to ranges of scores can be
+computed from this table (see `start`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from chorus_jax.calibration.losses import LossLimits
+from chorus_jax.calibration.record import TargetRecord
+from chorus_jax.calibration.runs import HOPELESS, PolicyRuns
+from chorus_jax.calibration.target import RunTarget
+from chorus_jax.calibration.tiers import tier_at
+from chorus_jax.calibration.time_limit import TimeOverError
+from chorus_jax.inter_request.policy.policy import Policy, Tier
+
+# `reuse_until` and `region_until` as shares of the steps, and the active share of the
+# tokens. The first plan has no region: with few steps, a region may lose more than
+# reusing a step does. Most others run half of the tokens and begin ever later, as the
+# best points of the measured curve do (benchmarks/reuse).
+PLANS = (
+    *((0.2, 0.2, 1.0), (0.2, 0.9, 0.5), (0.3, 0.9, 0.5), (0.4, 0.9, 0.5)),
+    *((0.5, 0.9, 0.5), (0.6, 0.9, 0.5), (0.8, 0.9, 0.25)),
+)
+BLOCK = 10  # targets between two checks of a plan's losses
+
+
+@dataclass(frozen=True)
+class Column:
+    """The cost and losses of a tier: entry n is the sum over the first n targets.
+
+    Attributes:
+        tier: the tier.
+        cost: the cost in full steps' worth.
+        lost: the loss of each figure; the mean loss is `lost` divided by `of`.
+        of: the number of targets that have the figure; for relative losses, the sum of
+            the full runs' values.
+    """
+
+    tier: Tier
+    cost: Float[np.ndarray, " n"]
+    lost: Float[np.ndarray, "n figures"]
+    of: Float[np.ndarray, "n figures"]
+
+    @property
+    def targets(self) -> int:
+        """The number of targets that the tier was run on."""
+        return len(self.cost) - 1
+
+
+@dataclass(frozen=True)
+class PlanTable:
+    """The columns of all plans that there was time for, over the same targets.
+
+    Attributes:
+        scores: the targets' scores, falling.
+        columns: a column per plan, by rising reuse; it may end before the targets do.
+        limits: the most that hits may lose, which the columns' figures are named by.
+    """
+
+    scores: tuple[float, ...]
+    columns: tuple[Column, ...]
+    limits: LossLimits
+
+    @classmethod
+    def measured(cls, runs: PolicyRuns[Any], policy: Policy) -> "PlanTable":
+        """Runs all plans, as tiers of a policy, on the targets that have a source."""
+        # Thresholds are never negative, so negative scores are misses.
+        scored = [(x.score, x) for x in runs.targets if x.score is not None]
+        scored = [pair for pair in scored if pair[0] >= 0]
+        scored.sort(key=lambda pair: -pair[0])
+        ranked = [pair[1] for pair in scored]
+        found = tuple(columns(runs, ranked, policy))
+        return cls(tuple(pair[0] for pair in scored), found, runs.limits)
+
+
+def plans(steps: int) -> Iterator[Tier]:
+    """The distinct plans of `PLANS` for this number of steps, as tiers."""
+    yield from dict.fromkeys(tier_at(steps, *shares) for shares in PLANS)
+
+
+def columns(
+    runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy
+) -> list[Column]:
+    """Runs all plans on the targets, as far as there is time; returns their columns."""
+    made = list[Column]()
+    for tier in tqdm([*plans(policy.steps)], "plans", unit="plan", disable=None):
+        try:
+            made.append(column(runs, ranked, policy, tier))
+        except TimeOverError:
+            break
+    return made
+
+
+def column(
+    runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy, tier: Tier
+) -> Column:
+    """Runs a tier on the targets, best scores first, until its losses are clearly
+    beyond the limits. Returns the costs and losses."""
+    alone = replace(policy, tiers=(tier,))
+    records: list[TargetRecord] = []
+    for first in range(0, len(ranked), BLOCK):
+        records += runs.records(alone, ranked[first : first + BLOCK])
+        if runs.verdict(alone, records).excess_within(HOPELESS) > 0:
+            break
+    cost = [record.ledger.equivalents for record in records]
+    parts = np.array(
+        [_parts(record, runs.full[record.number], runs.limits) for record in records]
+    )
+    summed = np.concatenate([np.zeros((1, *parts.shape[1:])), parts.cumsum(axis=0)])
+    return Column(tier, np.cumsum([0.0, *cost]), summed[:, 0], summed[:, 1])
+
+
+def _parts(
+    ours: TargetRecord, full: TargetRecord, limits: LossLimits
+) -> list[list[float]]:
+    """The terms that one target adds to `Column.lost` and `Column.of`, per figure."""
+    lost, of = [], []
+    for name in limits.allowed:
+        there = name in ours.scores
+        before = full.scores[name] if there else 0.0
+        lost.append(before - ours.scores[name] if there else 0.0)
+        of.append(before if name in limits.relative else float(there))
+    return [lost, of]
