@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
+from benchmarks.calibrate.plans import tier_name
 from benchmarks.lib.judged import judge
 from benchmarks.reuse.bench import OWN_SEEDS
 from benchmarks.reuse.cases import changed, training
@@ -71,10 +72,7 @@ def ladder(steps: int) -> dict[str, Policy]:
     tiers = dict[str, Tier]()
     for shares in LADDER:
         tier = tier_at(steps, *shares)
-        name = f"{tier.reuse_until}"
-        if tier.active < 1:
-            name += f"-{tier.region_until} {tier.active:g}"
-        tiers.setdefault(name, tier)
+        tiers.setdefault(tier_name(tier), tier)
     look = SecondLook(weight=0.0)
     return {k: Policy(steps, (tier,), look=look) for k, tier in tiers.items()}
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from chorus_jax.calibration.plan_table import Column, PlanTable
+from chorus_jax.inter_request.policy.policy import Tier
 
 BANDS = 8  # ranges of scores with equally many targets
 KEY = ("row", "name", "steps", "band")
@@ -27,24 +28,29 @@ def rows_of(table: PlanTable) -> Iterator[dict[str, Any]]:
                 scores = table.scores[first:end]
                 place = {"band": band, "least": scores[-1], "most": scores[0]}
                 losses = _losses(table, column, first, end)
-                yield {"row": name(column), "split": "plans", **place, **losses}
+                yield {
+                    "row": tier_name(column.tier),
+                    "split": "plans",
+                    **place,
+                    **losses,
+                }
 
 
-def name(column: Column) -> str:
-    """A plan's name: its first computed step, the end of its region, its share."""
-    tier = column.tier
-    if tier.region_until == tier.reuse_until:
-        return f"{tier.reuse_until}, all tokens"
-    return f"{tier.reuse_until}-{tier.region_until} {tier.active:g}"
+def tier_name(tier: Tier) -> str:
+    """The first step that a tier computes, and the end and active share of a region."""
+    name = str(tier.reuse_until)
+    if tier.active < 1:
+        name += f"-{tier.region_until} {tier.active:g}"
+    return name
 
 
 def _losses(table: PlanTable, column: Column, first: int, end: int) -> dict[str, Any]:
     """The mean cost and losses of some targets, by figure; those none has left out."""
-    count, cost = end - first, float(column.cost[end] - column.cost[first])
+    targets, cost = end - first, float(column.cost[end] - column.cost[first])
     lost, of = (x[end] - x[first] for x in (column.lost, column.of))
     means = {
-        f"{figure}_loss": float(amount / whole)
-        for figure, amount, whole in zip(table.limits.allowed, lost, of, strict=True)
-        if whole > 0
+        f"{figure}_loss": float(amount / count)
+        for figure, amount, count in zip(table.limits.allowed, lost, of, strict=True)
+        if count > 0
     }
-    return {"targets": count, "equivalents": cost / count, **means}
+    return {"targets": targets, "equivalents": cost / targets, **means}

@@ -21,10 +21,10 @@ RELATIVE = frozenset({"detail"})
 LIMITS = LossLimits(ALLOWED, RELATIVE, OVERALL)
 # A search takes the luckiest of many policies: where it allows one harmful hit in a
 # hundred, the policy does harm in two on other targets. So it allows half of that.
-SEARCHED = LossLimits(
-    {k: x if k in RELATIVE else 0.5 * x for k, x in ALLOWED.items()},
-    RELATIVE,
-    {k: x if k in RELATIVE else 0.5 * x for k, x in OVERALL.items()},
-)
+_halved = lambda limits: {
+    figure: most if figure in RELATIVE else 0.5 * most
+    for figure, most in limits.items()
+}
+SEARCHED = LossLimits(_halved(ALLOWED), RELATIVE, _halved(OVERALL))
 # Rows also have the accuracy of all attributes, which has no limit.
 REPORTED = LossLimits({"accuracy": 1.0, **ALLOWED}, RELATIVE)

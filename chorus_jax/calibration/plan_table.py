@@ -78,8 +78,8 @@ class PlanTable:
         scored = [pair for pair in scored if pair[0] >= 0]
         scored.sort(key=lambda pair: -pair[0])
         ranked = [pair[1] for pair in scored]
-        found = tuple(columns(runs, ranked, policy))
-        return cls(tuple(pair[0] for pair in scored), found, runs.limits)
+        scores = tuple(pair[0] for pair in scored)
+        return cls(scores, tuple(columns(runs, ranked, policy)), runs.limits)
 
 
 def plans(steps: int) -> Iterator[Tier]:

@@ -40,8 +40,7 @@ USED = {
     "steps": tuple(TRAINED),
     "decay": tuple(TRAINED),
 }
-# Where the command line says nothing:
-WEIGHTS, WORKERS, SAVE_MINUTES = "shapes", 0, 5.0
+WEIGHTS = "shapes"  # unpacked if the command line says nothing
 
 
 def main() -> None:
@@ -51,8 +50,8 @@ def main() -> None:
     enable_cache()
     jax.config.update("jax_default_matmul_precision", options.products)
     recipe = changed(RECIPES[options.recipe](), options)
-    workers = WORKERS if options.workers is None else options.workers
-    minutes = SAVE_MINUTES if options.save is None else options.save
+    workers = Runs.workers if options.workers is None else options.workers
+    minutes = Runs.save_minutes if options.save is None else options.save
     runs = Runs(recipe, options.out, workers, minutes)
     if options.stage == "unpack":
         runs.unpack(shipped.locate(options.weights or WEIGHTS))
@@ -75,9 +74,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--weights", help=f"to unpack: a folder, or a shipped name ({WEIGHTS})"
     )
-    top.add_argument("--workers", type=int, help=f"processes that render ({WORKERS})")
     top.add_argument(
-        "--save", type=float, help=f"minutes between saves ({SAVE_MINUTES:g})"
+        "--workers", type=int, help=f"processes that render ({Runs.workers})"
+    )
+    top.add_argument(
+        "--save", type=float, help=f"minutes between saves ({Runs.save_minutes:g})"
     )
     top.add_argument(
         "--products",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.calibrate.plans import BANDS, COLUMNS, name, rows_of
+from benchmarks.calibrate.plans import BANDS, COLUMNS, rows_of, tier_name
 from benchmarks.reuse.losses import LIMITS, OVERALL, SEARCHED
 from chorus_jax.calibration.losses import LossLimits
 from chorus_jax.calibration.plan_table import Column, PlanTable
@@ -49,8 +49,8 @@ def test_a_plan_that_was_given_up_has_no_row_of_a_band_it_did_not_finish():
     assert [*rows_of(table(3))] == []
 
 
-def test_a_plan_without_a_region_is_named_so():
-    assert name(column(Tier(0.0, 10, 10), 4)) == "10, all tokens"
+def test_a_plan_without_a_region_is_named_by_its_first_step():
+    assert tier_name(Tier(0.0, 10, 10)) == "10"
 
 
 def test_a_search_allows_half_of_the_wrong_hits_that_its_result_may_have():
