@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchmarks.calibrate.runs import SceneRuns
-from benchmarks.reuse.losses import LIMITS as LOSS_LIMITS
 from chorus_jax.calibration.moves import LIMITS, Moves
 from chorus_jax.calibration.plan_table import plans
 from chorus_jax.calibration.tiers import with_tiers
@@ -65,7 +64,7 @@ def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
     for limit in sorted(LIMITS, reverse=True):
         regions = replace(alone.regions, limit=limit)
         ours = runs.records(replace(alone, regions=regions), differing)
-        tried.append(Limited(limit, verdict(ours, full, LOSS_LIMITS, tiers)))
+        tried.append(Limited(limit, verdict(ours, full, runs.limits, tiers)))
         if tried[-1].verdict.excess == 0:
             break
     return tried

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.calibrate.limit import limited, limits, regional, rows_of
 from benchmarks.reuse.bench import Target
+from benchmarks.reuse.losses import SEARCHED
 from benchmarks.reuse.scores import TargetRecord
 from chorus_jax.calibration.moves import LIMITS, Moves
 from chorus_jax.engine import Ledger
@@ -26,6 +27,8 @@ def target(number, score=0.5, changed=("background",)):
 class Runs:
     """A region of these targets loses the ground where the videos differ by a quarter
     or more beyond it (a tenth a number) and the limit lets that pass; or always."""
+
+    limits = SEARCHED
 
     def __init__(self, targets, losing=False):
         self.targets, self.losing, self.attributes = targets, losing, []
