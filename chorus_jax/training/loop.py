@@ -133,6 +133,7 @@ def rows(
     A batch is split over as many devices as divide it.
     """
     step, first, mesh = step_function(job, plan), int(state.step), data_mesh(plan)
+    state = replicated(state, mesh)
     bar = tqdm(total=plan.steps, initial=first, unit="step", mininterval=2)
     with bar:
         for batch in prefetched(job.batch, first, plan.steps, executor):
@@ -165,6 +166,16 @@ def data_mesh(plan: TrainingPlan) -> Mesh | None:
 def using(mesh: Mesh | None) -> AbstractContextManager:
     """A context that sets the mesh, if there is one."""
     return nullcontext() if mesh is None else jax.set_mesh(mesh)
+
+
+def replicated(state: State, mesh: Mesh | None) -> State:
+    """The state with a copy on each device of the mesh, as a step returns it.
+
+    Without this, the second step would be compiled anew.
+    """
+    if mesh is None:
+        return state
+    return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
 
 
 def split(batch: Batch, mesh: Mesh | None) -> Batch:

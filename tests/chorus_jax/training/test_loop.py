@@ -67,6 +67,23 @@ def test_resuming_gives_the_same_bytes(tmp_path, broken):
     assert logs[0] == logs[1]
 
 
+def test_the_step_is_compiled_once(tmp_path):
+    traced = []
+
+    class Counted(Fit):
+        def loss(self, *given):
+            traced.append(given)
+            return super().loss(*given)
+
+    assert loop.data_mesh(PLAN) is not None
+    run(Counted(), tmp_path / "whole")
+    assert len(traced) == 1
+    with pytest.raises(InterruptedError):
+        run(Fit(broken=5), tmp_path / "parts", save_minutes=0.0)
+    run(Counted(), tmp_path / "parts")
+    assert len(traced) == 2
+
+
 def test_a_batch_is_split_over_the_devices_that_divide_it(tmp_path, monkeypatch):
     mesh = loop.data_mesh(PLAN)
     assert mesh.shape["data"] == 4
