@@ -19,7 +19,6 @@ from chorus_jax.checkpoints.fields import checked, described
 from chorus_jax.checkpoints.folder import aside, check_space
 from chorus_jax.checkpoints.reading import Hash, Untaken, check_same, read_array
 from chorus_jax.checkpoints.stored import (
-    Box,
     StreamedArray,
     digest,
     open_arrays,
@@ -237,7 +236,5 @@ def _streamed(array: jax.Array) -> StreamedArray:
     if not array.is_fully_addressable:
         raise ValueError("an array is spread over several processes: gather it first")
 
-    def read(box: Box) -> np.ndarray:
-        return np.asarray(array[box])
-
+    read = lambda box: np.asarray(array[box])
     return StreamedArray(array.shape, np.dtype(jnp.dtype(array.dtype)), read)

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +99,15 @@ def _open(path: Path) -> StreamedArray:
     except ValueError as error:
         raise damaged(path, error) from error
 
-    def read(box: Box) -> np.ndarray:
-        try:
-            return store[box].read().result()
-        except (ValueError, OSError) as error:
-            raise damaged(path, error) from error
+    dtype = np.dtype(store.dtype.numpy_dtype)
+    return StreamedArray(tuple(store.shape), dtype, partial(_read, store, path))
 
-    return StreamedArray(tuple(store.shape), np.dtype(store.dtype.numpy_dtype), read)
+
+def _read(store: ts.TensorStore, path: Path, box: Box) -> np.ndarray:
+    try:
+        return store[box].read().result()
+    except (ValueError, OSError) as error:
+        raise damaged(path, error) from error
 
 
 def damaged(path: Path, error: BaseException) -> ValueError:
