@@ -10,7 +10,8 @@ from pathlib import Path
 
 # Much of a test's time is compilation: without LLVM's optimisations it takes half as
 # long, and without the newer code for fusions a quarter less. jaxlib 0.11 has no other
-# code, and exits at an unknown flag. What is given comes last and wins; to compile as
+# code, and exits at an unknown flag. Programs are too small to be split among threads,
+# whose cores other tests use. What is given comes last and wins; to compile as
 # users do, XLA_FLAGS are
 # --xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=true
 OLDER_FUSIONS = "--xla_cpu_use_fusion_emitters=false"
@@ -18,6 +19,7 @@ HAS_OLDER_FUSIONS = version("jaxlib").startswith("0.10.")
 QUICK = (
     "--xla_force_host_platform_device_count=8",
     "--xla_backend_optimization_level=0",
+    "--xla_cpu_parallel_codegen_split_count=1",
     *([OLDER_FUSIONS] if HAS_OLDER_FUSIONS else []),
 )
 
@@ -160,6 +162,8 @@ def own_cache_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(temporary / "cache"))
         enable_cache()
+        # The smallest programs are the most; each is tiny on disk.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         yield
 
 
