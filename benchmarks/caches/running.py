@@ -102,7 +102,8 @@ class CacheBench:
     def scores(self, run: CachedRun, full: CachedRun) -> dict[str, Any]:
         """Mean PSNR (dB, at most 60) and SSIM to the full run, and oracle scores.
 
-        Each mean has its standard error over the prompts as `NAME_error`.
+        Each mean has its standard error over the prompts as `NAME_error`; `psnr_each`
+        lists the PSNR of every prompt, so that methods can be compared in pairs.
         """
         judged = [judge(*pair) for pair in zip(self.prompts, run.frames)]
         names = ("accuracy", "detail", "render_db", "smoothness")
@@ -114,4 +115,5 @@ class CacheBench:
             }
             for ours, theirs, scored in zip(run.frames, full.frames, judged)
         ]
-        return with_errors(scores)
+        each = [round(score["psnr"], 2) for score in scores]
+        return {**with_errors(scores), "psnr_each": each}

@@ -1,13 +1,17 @@
 """Tables that compare step caches of similar run time."""
 
 import functools
+import math
 from typing import Any
+
+import numpy as np
 
 from benchmarks.caches.arms import QUALITY
 from benchmarks.lib.rows import load, table
 from benchmarks.lib.tables import PageTable, Row, Rows, check_one_model, columns
 
 BASELINE = "fewer"
+OURS = "planned"
 KEY = ("row", "steps", "setting", "device")
 MOST = 8  # the most methods in a table, not counting baselines
 # The range of run times of each table, as shares of the full run's time.
@@ -53,6 +57,32 @@ def best(rows: Rows) -> str:
     return table([named(row) for row in shown], ["row", *SHOWN])
 
 
+def paired(rows: Rows) -> str:
+    """Draws how much nearer planned steps are to the full run than other methods.
+
+    `ahead` is the mean over the prompts of the PSNR with planned steps minus the PSNR
+    with this method, `ahead_error` its standard error.
+    """
+    check_one_model(rows)
+    [ours] = [row for row in rows if row["row"] == OURS]
+    lines = []
+    for row in sorted(rows, key=lambda row: -row["psnr"]):
+        ahead = np.subtract(ours["psnr_each"], row["psnr_each"])
+        error = ahead.std(ddof=1) / math.sqrt(len(ahead))
+        line = {**row, "row": named(row)["row"], "prompts": len(ahead)}
+        lines.append(
+            line
+            if row is ours
+            else {**line, "ahead": float(ahead.mean()), "ahead_error": float(error)}
+        )
+    return table(lines, ["row", "prompts", "computed", "psnr", "ahead", "ahead_error"])
+
+
+def in_pairs(row: Row) -> bool:
+    """Whether a row of 50 steps at a quarter of the work lists every prompt's PSNR."""
+    return row["steps"] == 50 and row["computed"] < 0.27 and "psnr_each" in row
+
+
 def named(row: Row) -> Row:
     """The row with its setting added to its name, and with its time (see `timed`)."""
     name = f"{row['row']} {short(row['setting'])}".strip()
@@ -94,6 +124,7 @@ def short(setting: str) -> str:
 
 TABLES = {
     **{f"caches_{share}": band(share) for share in BANDS},
+    "caches_paired": PageTable("benchmarks.caches", "caches", paired, in_pairs),
     "qualities": PageTable(
         "benchmarks.caches",
         "caches",

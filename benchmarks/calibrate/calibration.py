@@ -7,21 +7,22 @@
 First it measures which words matter (see `look`), which gives the scores, and then at
 which difference outside a region all tokens must run (see `limit`). Then a few plans
 are run on all targets; the search begins with the best way to assign them to scores
-(see `start`). From there, one setting after another is changed by one place on its
-grid; settings that save most and are cheapest to measure come first: step caches,
-thresholds, one more tier, active share, boundaries, how regions are found, halo,
-context, dilation, gains, the limit of regions (see `moves`). A change that computes
-less is taken if, over all hits, at most one in two hundred shows anything wrong that
-its full run has right, and they lose at most two per cent of detail; in a tier of the
-policy it may be three in two hundred and four per cent, since few hits cannot show a
-smaller loss. Only attributes that the model renders reliably count: it would take a
-thousand hits to detect a loss of one point in another attribute. Attributes that the
-source shares with the target are compared with the source's own video, which the hit
-takes over, right or wrong; the others with the full run. Of policies that compute the
-same, a new one is taken only if it is better by more than chance (see `verdict`). No
-run is repeated, and a policy that clearly fails on a part of the targets is given up.
-The rows of `calibrate_tried` say what was tried, what it lost and why it was taken or
-not; if the time ends before one whole round, they also say what was not tried.
+within half of the limits (see `start`). From there, one setting after another is
+changed by one place on its grid; settings that save most and are cheapest to measure
+come first: step caches, thresholds, one more tier, active share, boundaries, how
+regions are found, halo, context, dilation, gains, the limit of regions (see `moves`). A
+change that computes less is taken if, over all hits, at most one in two hundred shows
+anything wrong that its full run has right, and they lose at most two per cent of
+detail; in a tier of the policy it may be three in two hundred and four per cent, since
+few hits cannot show a smaller loss. Only attributes that the model renders reliably
+count: it would take a thousand hits to detect a loss of one point in another attribute.
+Attributes that the source shares with the target are compared with the source's own
+video, which the hit takes over, right or wrong; the others with the full run. Of
+policies that compute the same, a new one is taken only if it is better by more than
+chance (see `verdict`). No run is repeated, and a policy that clearly fails on a part of
+the targets is given up. The rows of `calibrate_tried` say what was tried, what it lost
+and why it was taken or not; if the time ends before one whole round, they also say what
+was not tried.
 
 Targets and sources show combinations of attributes from training, never held-out ones.
 A sixth of the sources differs much from its target, since otherwise no threshold would
@@ -60,6 +61,9 @@ from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.policy.policy_file import Measured
 
 WEIGHT = 1.0  # the score is the cosine, minus the chance that a word is lost
+# Shares of the limits that the search's starts may lose. The rest is left for what the
+# search adds: step caches save most, but may lose a hit of their own.
+SHARES = (0.0, 0.25, 0.5)
 KEY = ("row", "name", "steps")  # without `over`, whose values may differ between runs
 LOST = tuple(f"{name}_loss" for name in ALLOWED)
 COLUMNS = (
@@ -89,7 +93,7 @@ def calibrate(options: argparse.Namespace) -> None:
         begin = limiting(calibration, begin, what | loaded.facts)
         table = PlanTable.measured(calibration.runs, begin)
         record_plans(table, what | loaded.facts)
-        starts = calibrate_start.starts(table, calibration.moves, begin)
+        starts = calibrate_start.starts(table, calibration.moves, begin, SHARES)
     # Before the search, so that there are rows on the cost of reuse even if it fails.
     first = {"full": Policy(steps, ()), "start": starts[-1]}
     record(calibration, first, what | loaded.facts)

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from statistics import median
 
+import numpy as np
+
 from benchmarks.calibrate import tried
+from benchmarks.calibrate.plans import BANDS
 from benchmarks.lib.rows import table
 from benchmarks.lib.tables import (
     Draw,
@@ -59,6 +62,33 @@ def beyond(rows: Rows) -> str:
     return table(lines, list(lines[0]))
 
 
+def by_score(rows: Rows) -> str:
+    """Draws the cost and the losses of plans: a line per plan, a column per two bands.
+
+    A loss is the share of hits that show anything wrong that their full runs have
+    right, minus the share that show something right that they have wrong.
+    """
+    check_one_model(rows)
+    lines = []
+    for plan in dict.fromkeys(row["row"] for row in rows):
+        ours = {row["band"]: row for row in rows if row["row"] == plan}
+        line = {"plan": plan, "equivalents": _mean(list(ours.values()), "equivalents")}
+        for band in range(0, BANDS, 2):
+            both = [row for row in rows if row["band"] in (band, band + 1)]
+            least, most = min(x["least"] for x in both), max(x["most"] for x in both)
+            here = [ours[x] for x in (band, band + 1) if x in ours]
+            known = _mean(here, "accuracy_reliable_loss") if len(here) == 2 else None
+            line[f"{least:.2f} to {most:.2f}"] = known
+        lines.append(line)
+    return table(lines, list(lines[0]))
+
+
+def _mean(rows: Rows, figure: str) -> float:
+    """The mean of a figure over the targets of some rows."""
+    targets = [row["targets"] for row in rows]
+    return float(np.average([row[figure] for row in rows], weights=targets))
+
+
 def limit(row: Row) -> str:
     """The label of a row: its steps and its limit."""
     return f"{row['steps']} steps, {row['limit']:g}"
@@ -98,13 +128,13 @@ TABLES = {
         of_pairs,
     ),
     "lost_50": PageTable(CALIBRATE, "calibrate", lost(5, 10, 20, 30), of_steps(50)),
-    "lost_4": PageTable(CALIBRATE, "calibrate", lost(1, 2, 3), of_steps(4)),
     "beyond": PageTable(CALIBRATE, "calibrate", beyond, has_regions),
     "limits": PageTable(
         CALIBRATE,
         "calibrate",
         columns(
-            *("targets", "equivalents", "accuracy_changed_loss", "detail_loss"),
+            *("targets", "equivalents", "accuracy_changed_loss"),
+            *("accuracy_reliable_loss", "detail_loss"),
             row=limit,
         ),
         of_limits,
@@ -113,7 +143,8 @@ TABLES = {
         CALIBRATE,
         "calibrate",
         columns(
-            *("targets", "equivalents", "accuracy_changed_loss", "detail_loss"),
+            *("targets", "equivalents", "accuracy_changed_loss"),
+            *("accuracy_reliable_loss", "detail_loss"),
             row=split,
         ),
         of_chosen("changed"),
@@ -121,8 +152,15 @@ TABLES = {
     "calibrated_reworded": PageTable(
         CALIBRATE,
         "calibrate",
-        columns(*("targets", "equivalents", "accuracy_loss", "detail_loss"), row=split),
+        columns(
+            *("targets", "equivalents", "accuracy_loss"),
+            *("accuracy_reliable_loss", "detail_loss"),
+            row=split,
+        ),
         of_chosen("reworded"),
+    ),
+    "plans_50": PageTable(
+        CALIBRATE, "calibrate_plans", by_score, lambda row: row["steps"] == 50
     ),
     "tried": PageTable(CALIBRATE, "calibrate_tried", tried.summary),
 }

@@ -103,11 +103,17 @@ def table(rows: Rows) -> str:
 
 
 def summary(rows: Rows) -> str:
-    """Draws, per coordinate and number of steps, the changes tried and taken."""
+    """Draws, per coordinate and number of steps, the changes tried and taken.
+
+    Leaves out what was not tried.
+    """
     check_one_model(rows)
     lines: dict[str, Row] = {}
     for (steps, _, name), same in grouped(rows).items():
-        line, counts = lines.setdefault(name, {"changed": name}), of_coordinate(same)
+        counts = of_coordinate(same)
+        if not counts["tried"]:
+            continue
+        line = lines.setdefault(name, {"changed": name})
         late = "" if counts["all in time"] == "yes" else " (not all in time)"
         line[f"tried, {steps} steps"] = f"{counts['tried']}{late}"
         saved = counts["most saved (equivalents)"]

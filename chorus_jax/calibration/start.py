@@ -36,14 +36,25 @@ class Way:
     tiers: tuple[Tier, ...] = ()
 
 
-def starts(table: PlanTable, moves: Moves, policy: Policy) -> list[Policy]:
+def starts(
+    table: PlanTable,
+    moves: Moves,
+    policy: Policy,
+    shares: Sequence[float] = STRICT,
+) -> list[Policy]:
     """Policies to start a search from: stricter ones first, the cheapest one last.
 
-    If all plans lose too much, the only start has cautious tiers.
+    Args:
+        table: the measured plans.
+        moves: makes the cautious tiers that are the only start if all plans lose too
+            much.
+        policy: gives everything but the tiers.
+        shares: rising shares of the limits; each gives the cheapest tiers that lose no
+            more.
     """
     chains = [
         best(table.columns, table.scores, policy.steps, table.limits, share)
-        for share in STRICT
+        for share in shares
     ]
     places = dict.fromkeys(tiers for tiers in chains if tiers)
     return [replace(policy, tiers=x) for x in places] or [moves.cautious(policy)]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.calibrate.plans import BANDS, COLUMNS, rows_of, tier_name
+from benchmarks.calibrate.tables import by_score
 from benchmarks.reuse.losses import LIMITS, OVERALL, SEARCHED
 from chorus_jax.calibration.losses import LossLimits
 from chorus_jax.calibration.plan_table import Column, PlanTable
@@ -47,6 +48,16 @@ def test_a_row_is_the_mean_of_its_band():
 def test_a_plan_that_was_given_up_has_no_row_of_a_band_it_did_not_finish():
     assert [row["band"] for row in rows_of(table(4 * BANDS - 1))] == [*range(BANDS - 1)]
     assert [*rows_of(table(3))] == []
+
+
+def test_a_table_shows_what_a_plan_loses_at_which_score():
+    whole, cut = [*rows_of(table())], [*rows_of(table(4 * BANDS - 1))]
+    lines = by_score(whole + [{**row, "row": "cut"} for row in cut]).splitlines()
+    heads, first, second = ([x.strip() for x in lines[n].split("|")] for n in (0, 2, 3))
+    assert heads[1:3] == ["plan", "equivalents"] and heads[3].endswith(" to 1.00")
+    assert heads[-2].startswith("0.50 to ")
+    assert first[1:] == ["20-45 0.5", "15.5", *["0.25"] * (BANDS // 2), ""]
+    assert second[3:] == [*["0.25"] * (BANDS // 2 - 1), "", ""]
 
 
 def test_a_plan_without_a_region_is_named_by_its_first_step():

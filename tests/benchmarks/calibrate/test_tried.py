@@ -113,12 +113,8 @@ def test_the_table_counts_by_what_was_changed(results, capsys):
     }
     page = drawn("tried").splitlines()
     assert page[0] == "| changed | tried, 50 steps | taken, 50 steps |"
-    assert page[2:6] == [
-        "| tiers | 0 | 0 |",
-        "| context | 0 | 0 |",
-        "| reach | 4 | 2 (saves 1.5 equivalents) |",
-        "| halo | 0 (not all in time) | 0 |",
-    ]
+    assert page[2] == "| reach | 4 | 2 (saves 1.5 equivalents) |"
+    assert page[3] == ""  # nothing was run of the others
     assert "python -m benchmarks.calibrate" in page[-1]
     said = capsys.readouterr().out
     assert lines[2] in said and "not all of halo was tried" in said
