@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT, EDGE = 280, 220, 40
-INKS = ((30, 90, 160), (200, 80, 30), (60, 140, 60), (120, 120, 120))
+BLUE, ORANGE, GREEN = (30, 90, 160), (200, 80, 30), (60, 140, 60)
+INKS = (BLUE, ORANGE, GREEN, (120, 120, 120), (150, 40, 150))
 APART = 6  # pixels between two numbers under an axis
 
 Line = Sequence[tuple[float, float]]
@@ -20,9 +21,15 @@ def draw(path: Path, label: str, panels: Mapping[str, Lines]) -> None:
     Args:
         path: the PNG file.
         label: the name of the x axis.
-        panels: by figure, up to four lines by title, whose points have rising positive
+        panels: by figure, up to five lines by title, whose points have rising positive
             x. A line may have an empty title.
+
+    Raises:
+        ValueError: for more lines than there are colours.
     """
+    most = max(map(len, panels.values()))
+    if most > len(INKS):
+        raise ValueError(f"a panel has at most {len(INKS)} lines, got {most}")
     image = Image.new("RGB", (WIDTH * len(panels), HEIGHT), "white")
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(12)
     for number, (name, lines) in enumerate(panels.items()):

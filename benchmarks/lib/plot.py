@@ -20,7 +20,7 @@ from chorus_jax.training.world.render import render
 from chorus_jax.training.world.scene import World
 
 FIGURES = ("accuracy", "detail", "render_db")
-DRAWN = ("fewer steps", "tea", "taylor 1", "sea")  # the methods in caches.png
+DRAWN = ("fewer steps", "tea", "taylor 1", "sea", "planned")  # in caches.png
 CURVE_FIGURES = ("accuracy_changed", "detail")
 
 

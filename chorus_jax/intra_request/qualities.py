@@ -3,7 +3,7 @@
 The settings were chosen on the shapes model at 50 steps (benchmarks/caches), whose
 figures do not carry over to other models: for those use `chorus calibrate-cache`.
 Of the step caches that need no measurements of the model, none was better there than
-SeaCache by more than the standard errors, in any of the tables by time.
+SeaCache by more than twice the standard errors, in any of the tables by time.
 """
 
 from collections.abc import Mapping
