@@ -1,12 +1,10 @@
 """Tables that compare step caches of similar run time."""
 
 import functools
-import math
 from typing import Any
 
-import numpy as np
-
 from benchmarks.caches.arms import QUALITY
+from benchmarks.lib.judged import with_errors
 from benchmarks.lib.rows import load, table
 from benchmarks.lib.tables import PageTable, Row, Rows, check_one_model, columns
 
@@ -69,14 +67,10 @@ def paired(rows: Rows) -> str:
     [ours] = [row for row in rows if row["row"] == OURS]
     lines = []
     for row in sorted(rows, key=lambda row: -row["psnr"]):
-        ahead = np.subtract(ours["psnr_each"], row["psnr_each"])
-        error = ahead.std(ddof=1) / math.sqrt(len(ahead))
-        line = {**row, "row": named(row)["row"], "prompts": len(ahead)}
-        lines.append(
-            line
-            if row is ours
-            else {**line, "ahead": float(ahead.mean()), "ahead_error": float(error)}
-        )
+        pairs = zip(ours["psnr_each"], row["psnr_each"], strict=True)
+        ahead = [{"ahead": planned - other} for planned, other in pairs]
+        figures = {} if row is ours else with_errors(ahead)
+        lines.append({**named(row), "prompts": len(ahead), **figures})
     return table(lines, ["row", "prompts", "computed", "psnr", "ahead", "ahead_error"])
 
 
