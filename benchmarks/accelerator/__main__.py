@@ -8,17 +8,18 @@
     kernel_tests  the tests of the device's own kernels
     loop_tests    the equality tests of the denoising loop
     steps         region steps and token budgets of Wan 1.3B, against full steps
+    serve         `chorus generate` and hits of the shipped model, against full runs
     kernels       both kernels at the shapes of Wan 1.3B, against cuDNN and XLA
     train         the small model, with the shipped VAE, on clips that are drawn on
                   the device; then distillation, samples and their scores
 
 Every part runs in its own process, which is terminated when its time is up; files that
 it has saved are kept, and the next part begins. The folder has at most eight files of
-at most 15 MiB: log.txt, parts.jsonl, steps.jsonl, kernels.jsonl, quality.jsonl,
-samples.png and the trained model in pieces (`cat model.tar.* | tar x`). Needs neither
-.git nor a network, nor PyAV, ftfy, ScaNN or beartype. To split 15 minutes over two
-calls: first `--parts kernel_tests loop_tests steps kernels --minutes 5`, then `--parts
-train --minutes 8`.
+at most 15 MiB: log.txt, parts.jsonl, accelerator.jsonl (rows of steps, serve and
+kernels), video.png, quality.jsonl, samples.png and the trained model in pieces (`cat
+model.tar.* | tar x`). Needs neither .git nor a network, nor PyAV, ftfy, ScaNN or
+beartype. To split 15 minutes over two calls: first `--parts kernel_tests loop_tests
+steps serve kernels --minutes 8`, then `--parts train --minutes 6`.
 """
 
 import argparse

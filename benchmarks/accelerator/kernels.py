@@ -2,7 +2,7 @@
 
     python -m benchmarks.accelerator.kernels --out DIR [--rows WORD ...] [--rehearse]
 
-480p comes first, then 720p. A row is written to DIR/kernels.jsonl as soon as it is
+480p comes first, then 720p. A row is written to DIR/accelerator.jsonl as soon as it is
 measured; its `peak` is the speed of a product of two large matrices on the device.
 A row also records failures and wrong results, after which the next function is
 measured. Operands are random, since constant ones run faster.
@@ -107,7 +107,7 @@ def main() -> None:
     top.add_argument("--rows", nargs="+", default=[], help="words that rows have")
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
-    time_left, path = TimeLeft.of_part(180.0), options.out / "kernels.jsonl"
+    time_left, path = TimeLeft.of_part(180.0), options.out / "accelerator.jsonl"
     wanted = {
         name: shape
         for name, shape in shapes(options.rehearse)

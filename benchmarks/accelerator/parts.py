@@ -9,11 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-NAMES: Final = ("kernel_tests", "loop_tests", "steps", "kernels", "train")
+NAMES: Final = ("kernel_tests", "loop_tests", "steps", "serve", "kernels", "train")
 LONGEST: Final = {
     "kernel_tests": 60.0,
     "loop_tests": 60.0,
     "steps": 120.0,
+    "serve": 150.0,
     "kernels": 90.0,
 }
 KERNEL_TESTS: Final = (
@@ -70,14 +71,14 @@ def parts(
 
     Args:
       folder: the folder of results.
-      seconds: the time for all parts; the tests take at most 2 minutes of it, steps 2
-        and kernels 1.5, and the training has the rest.
+      seconds: the time for all parts; the tests take at most 2 minutes of it, steps 2,
+        serving 2.5 and kernels 1.5, and the training has the rest.
       platform: jax's name of the backend: "gpu", "tpu" or "cpu".
       rehearse: whether every part is as small as possible.
       names: the names of the parts to run.
     """
-    limits = dict(zip(NAMES, (seconds / 9, seconds / 9, seconds / 5, seconds / 6)))
-    limits = {name: min(LONGEST[name], limit) for name, limit in limits.items()}
+    shares = dict(zip(NAMES, (1 / 9, 1 / 9, 1 / 5, 1 / 5, 1 / 6)))
+    limits = {k: min(LONGEST[k], seconds * share) for k, share in shares.items()}
     taken = sum(limit for name, limit in limits.items() if name in names)
     limits["train"] = seconds - taken
     tiny = ("--rehearse",) if rehearse else ()
@@ -94,6 +95,7 @@ def parts(
             *(REHEARSED if rehearse else LOOP_TESTS),
         ),
         "steps": ("-m", "benchmarks.accelerator.steps", *out, *tiny),
+        "serve": ("-m", "benchmarks.accelerator.serve", *out, *tiny),
         "kernels": ("-m", "benchmarks.accelerator.kernels", *out, *tiny),
         "train": ("-m", "benchmarks.accelerator.train", *out, *tiny),
     }

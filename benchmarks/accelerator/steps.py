@@ -7,9 +7,9 @@ loop runs one step per call. In `region` rows the `share` of the tiles is active
 held keys and values of the others, and `seconds` is the median of such steps. In `hsa`
 rows it is the time of a whole run of 50 steps, whose calls are queued one ahead, and
 `share` is the work that is computed. `ratio` divides it by the time of full steps,
-measured alternately. A row is written to DIR/steps.jsonl as soon as it is measured.
-`error` is that of a small model in which all tiles are active, relative to the largest
-latent of full steps; above 0.05 nothing is timed.
+measured alternately. `error` is that of a small model in which all tiles are active,
+relative to the largest latent of full steps; above 0.05 nothing is timed. A row is
+written to DIR/accelerator.jsonl as soon as it is measured.
 """
 
 import argparse
@@ -257,7 +257,7 @@ def main() -> int:
     try:
         time_left = TimeLeft.of_part(180.0)
         for row in measured(options.rehearse, time_left, options.rows):
-            rows.append(options.out / "steps.jsonl", "accelerator", row)
+            rows.append(options.out / "accelerator.jsonl", "accelerator", row)
             print(row, flush=True)
     except Exception:
         traceback.print_exc()

@@ -9,7 +9,7 @@ Sources with a similar wording are the best of many draws: the one whose embeddi
 the highest cosine with the target's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,10 +52,18 @@ class MisleadingPair:
         """The attributes that the target names and that differ in the source."""
         return changed(self.target.prompt, self.source.prompt)
 
-    def harmed(self, made: Scores, full: Scores) -> bool:
+    def misled(self, made: Scores, full: Scores) -> bool:
         """Whether a differing attribute is wrong in `made` but right in `full`."""
-        names = [f"accuracy_{name}" for name in self.changed]
-        return any(made[name] < full[name] for name in names)
+        return _loses(made, full, self.changed)
+
+    def harmed(self, made: Scores, full: Scores) -> bool:
+        """Whether any attribute is wrong in `made` but right in `full`."""
+        return _loses(made, full, VALUES)
+
+
+def _loses(made: Scores, full: Scores, names: Iterable[str]) -> bool:
+    scored = [name for name in map("accuracy_{}".format, names) if name in full]
+    return any(made[name] < full[name] for name in scored)
 
 
 class Misleading:

@@ -18,9 +18,9 @@ chosen for scores of the second look, and may be far too low or too high for cos
 So `nirvana_cosine` shows what a cache with the cosine only would do, with the plans of
 NIRVANA and its thresholds, which are made for cosines.
 
-A hit is `harmful` if an attribute in which target and source differ is wrong in the
-video, but right in the full run from the same noise. `least` is the table's lowest
-threshold.
+A hit is `harmful` if an attribute that the target names is wrong in the video, but
+right in the full run from the same noise, and `misled` if it is one in which target and
+source differ. `least` is the table's lowest threshold.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from chorus_jax.inter_request.store import Store
 KEY = ("row", "look", "steps")
 COLUMNS = (
     *("row", "look", "steps", "pairs", "cosine", "least", "hits", "harmful"),
-    *("accuracy_changed", "accuracy_changed_full", "equivalents"),
+    *("misled", "accuracy_changed", "accuracy_changed_full", "equivalents"),
 )
 MEMORY = 2**30
 
@@ -98,9 +98,6 @@ def row(
 ) -> dict[str, Any]:
     """The row of a kind and a look: counts and means over the pairs."""
     hits = [outcome for outcome in outcomes if outcome.ledger.kind == "semantic"]
-    harmful = [
-        outcome for outcome in hits if outcome.pair.harmed(outcome.made, outcome.full)
-    ]
     return {
         "row": kind,
         "look": look,
@@ -109,7 +106,8 @@ def row(
         "cosine": float(np.mean([outcome.pair.cosine for outcome in outcomes])),
         "least": policy.tiers[0].least if policy.tiers else None,
         "hits": len(hits),
-        "harmful": len(harmful),
+        "harmful": sum(hit.pair.harmed(hit.made, hit.full) for hit in hits),
+        "misled": sum(hit.pair.misled(hit.made, hit.full) for hit in hits),
         "accuracy_changed": right(outcomes, [outcome.made for outcome in outcomes]),
         "accuracy_changed_full": right(
             outcomes, [outcome.full for outcome in outcomes]

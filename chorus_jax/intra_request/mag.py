@@ -125,14 +125,8 @@ class MagCache(ScheduledCache):
         ratios, switch = self.at(steps)
         table, product, error, skipped = [], 1.0, 0.0, 0
         for i, ratio in enumerate(ratios):
-            begins, phase = (
-                (0, switch or steps)
-                if i < switch or not switch
-                else (
-                    switch,
-                    steps - switch,
-                )
-            )
+            second = switch and i >= switch
+            begins, phase = (switch, steps - switch) if second else (0, switch or steps)
             computed = i in (0, begins) or i < begins + int(phase * self.retention)
             if not computed:
                 product, skipped = product * ratio, skipped + 1

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from chorus_jax.intra_request.branch_table import BranchTable, layered
-from chorus_jax.intra_request.skipping import check_rising
+from chorus_jax.intra_request.listed import check_rising
 from chorus_jax.schedulers.flow import Schedule
 
 # The authors' background layers of Wan 2.1 14B (of 40 layers), and full steps (of 50).

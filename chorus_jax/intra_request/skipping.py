@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.families.forward import Forward, Held, Latents, evaluate
-from chorus_jax.intra_request.scheduled import ScheduledCache
+from chorus_jax.intra_request.listed import ListedSteps, check_rising
 from chorus_jax.schedulers.flow import Schedule
 
 
@@ -32,13 +32,11 @@ class EveryStep:
 
 
 @dataclass(frozen=True)
-class SkipSteps(ScheduledCache):
+class SkipSteps(ListedSteps):
     """Reuses the velocity of the last computed step at a fixed list of steps.
 
     Attributes:
-        steps: the numbers of these steps, 0 or more and rising. A step on the list is
-            still computed if there is no velocity to reuse yet: at the first step of a
-            run, and where the tokens change.
+        steps: the numbers of these steps, 0 or more and rising (see `ListedSteps`).
 
     Raises:
         ValueError: for steps that are negative or do not rise.
@@ -48,17 +46,3 @@ class SkipSteps(ScheduledCache):
 
     def __post_init__(self) -> None:
         check_rising(self.steps)
-
-    def computes(self, steps: int) -> tuple[bool, ...]:
-        """All steps except those on the list."""
-        return tuple(i not in self.steps for i in range(steps))
-
-
-def check_rising(steps: tuple[int, ...]) -> None:
-    """Raises a ValueError unless these are a tuple of rising numbers, 0 or more."""
-    if not isinstance(steps, tuple) or not all(
-        i < j for i, j in zip((-1, *steps), steps)
-    ):
-        raise ValueError(
-            f"skipped steps are a tuple of numbers rising from 0, got {steps}"
-        )

@@ -42,11 +42,15 @@ def run(tmp_path, module, *options):
 def test_it_ends_well_and_leaves_what_it_measured(tmp_path):
     run(tmp_path, "benchmarks.accelerator", "--minutes", "14")
     out = tmp_path / "out"
-    rows = [json.loads(x) for x in (out / "kernels.jsonl").read_text().splitlines()]
-    assert len(rows) == 2 and all("ours_seconds" in row for row in rows)
-    rows = [json.loads(x) for x in (out / "steps.jsonl").read_text().splitlines()]
-    assert [row["row"] for row in rows] == ["region", "hsa-25"]
-    assert all(row["ratio"] > 0 and row["command"] for row in rows)
+    rows = [json.loads(x) for x in (out / "accelerator.jsonl").read_text().splitlines()]
+    assert all(row["command"] for row in rows)
+    steps, served, kernels = rows[:2], rows[2:-2], rows[-2:]
+    assert [row["row"] for row in steps] == ["region", "hsa-25"]
+    assert all(row["ratio"] > 0 for row in steps)
+    assert [row["row"] for row in served] == ["serve full", "serve chorus"]
+    assert all(row["speedup_denoise"] > 0 and row["accuracy"] >= 0 for row in served)
+    assert all("ours_seconds" in row for row in kernels)
+    assert (out / "video.png").exists()
     rows = [json.loads(x) for x in (out / "quality.jsonl").read_text().splitlines()]
     assert [row["row"] for row in rows] == ["transformer", "transformer_2step"]
     assert all(0 <= row["accuracy"] <= 1 for row in rows)

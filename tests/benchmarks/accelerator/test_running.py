@@ -50,8 +50,10 @@ def test_the_parts_take_the_time_there_is(tmp_path, minutes):
     found = parts(tmp_path, 60.0 * minutes, "gpu", False)
     assert tuple(part.name for part in found) == NAMES
     assert sum(part.seconds for part in found) == pytest.approx(60 * minutes)
-    assert sum(part.seconds for part in found[:2]) <= 120
-    assert found[2].seconds <= 120 and found[3].seconds <= 90
+    *most, training = (part.seconds for part in found)
+    assert sum(most[:2]) <= 120
+    assert all(x <= y for x, y in zip(most[2:], (120, 150, 90), strict=True))
+    assert training >= 60 * minutes / 5
     assert found[0].environment["JAX_PLATFORMS"] == "cuda"
 
 

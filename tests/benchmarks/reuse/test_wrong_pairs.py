@@ -23,17 +23,28 @@ def scores(**wrong):
     return {f"accuracy_{name}": float(name not in wrong) for name in VALUES}
 
 
-def test_harm_is_wrong_where_the_two_differ_and_right_in_the_full_run():
+def test_harm_is_wrong_where_the_full_run_is_right():
     two = pair(3)
     changed, same = two.changed[0], next(x for x in VALUES if x not in two.changed)
-    assert two.harmed(scores(**{changed: True}), scores())
-    assert not two.harmed(scores(**{same: True}), scores())
-    assert not two.harmed(scores(**{changed: True}), scores(**{changed: True}))
+    for name in (changed, same):
+        wrong = scores(**{name: True})
+        assert two.harmed(wrong, scores())
+        assert not two.harmed(wrong, wrong)
+        assert not two.harmed(scores(), wrong)
+        assert two.misled(wrong, scores()) == (name == changed)
+    assert not two.misled(scores(**{changed: True}), scores(**{changed: True}))
 
 
-def test_a_pair_of_the_same_meaning_cannot_harm():
+def test_a_pair_of_the_same_meaning_can_harm_but_not_mislead():
+    wrong = scores(**dict.fromkeys(VALUES))
     assert pair(0).changed == ()
-    assert not pair(0).harmed(scores(**dict.fromkeys(VALUES)), scores())
+    assert pair(0).harmed(wrong, scores())
+    assert not pair(0).misled(wrong, scores())
+
+
+def test_attributes_that_no_one_asked_for_cannot_harm():
+    unnamed = {k: v for k, v in scores().items() if k != "accuracy_size"}
+    assert not pair(0).harmed(unnamed, unnamed)
 
 
 class Stub:

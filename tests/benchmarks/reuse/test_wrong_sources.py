@@ -11,6 +11,7 @@ from benchmarks.reuse.tables import wrong_sources as table
 from benchmarks.reuse.wrong_sources import Outcome, outcomes, right, row, ways
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy.policies import NIRVANA, OURS, default_policy
+from chorus_jax.training.world.attributes import VALUES
 from configs.shapes import get_config
 from tests.benchmarks.reuse.test_wrong_pairs import pair, scores
 
@@ -19,13 +20,15 @@ def test_a_row_counts_hits_and_harm():
     two = pair(3)
     hit, miss = (Ledger(kind, 50, 20.0) for kind in ("semantic", "miss"))
     bad = scores(**{two.changed[0]: True})
+    shared = scores(**{next(x for x in VALUES if x not in two.changed): True})
     found = [
         Outcome(two, hit, bad, scores()),
-        Outcome(two, hit, scores(), scores()),
+        Outcome(two, hit, shared, scores()),
         Outcome(two, miss, bad, scores()),
     ]
     made = row("near", "cosine", found, OURS)
-    assert (made["pairs"], made["hits"], made["harmful"]) == (3, 2, 1)
+    assert (made["pairs"], made["hits"]) == (3, 2)
+    assert (made["harmful"], made["misled"]) == (2, 1)
     assert made["accuracy_changed"] == pytest.approx(7 / 9)
     assert made["accuracy_changed_full"] == 1
     assert right([], []) is None
