@@ -6,7 +6,8 @@ differ at all; from there, a lower limit only computes more. So it is measured f
 plan with a region is run, with one limit after the other, on all targets that differ
 from their source. Its loss is measured against the same plan with all tokens run, not
 against full runs, so that only the region's part of the loss counts. The highest limit
-whose loss is allowed is chosen.
+whose loss is allowed is chosen. What is allowed is what a calibrated policy may lose,
+not half of it as for the search: the best of three limits is hardly a lucky one.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchmarks.calibrate.runs import SceneRuns
+from benchmarks.reuse import losses
 from chorus_jax.calibration.moves import LIMITS, Moves
 from chorus_jax.calibration.plan_table import plans
 from chorus_jax.calibration.tiers import with_tiers
@@ -64,7 +66,7 @@ def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
     for limit in sorted(LIMITS, reverse=True):
         regions = replace(alone.regions, limit=limit)
         ours = runs.records(replace(alone, regions=regions), differing)
-        tried.append(Limited(limit, verdict(ours, full, runs.limits, tiers)))
+        tried.append(Limited(limit, verdict(ours, full, losses.LIMITS, tiers)))
         if tried[-1].verdict.excess == 0:
             break
     return tried

@@ -4,7 +4,6 @@ import pytest
 
 from benchmarks.calibrate.limit import limited, limits, regional, rows_of
 from benchmarks.reuse.bench import Target
-from benchmarks.reuse.losses import SEARCHED
 from benchmarks.reuse.scores import TargetRecord
 from chorus_jax.calibration.moves import LIMITS, Moves
 from chorus_jax.engine import Ledger
@@ -27,8 +26,6 @@ def target(number, score=0.5, changed=("background",)):
 class Runs:
     """A region of these targets loses the ground where the videos differ by a quarter
     or more beyond it (a tenth a number) and the limit lets that pass; or always."""
-
-    limits = SEARCHED
 
     def __init__(self, targets, losing=False):
         self.targets, self.losing, self.attributes = targets, losing, []
@@ -54,6 +51,13 @@ def test_the_highest_limit_that_loses_nothing_is_taken():
     assert limited(POLICY, found).regions.limit == 0.3
     assert [each.verdict.excess > 0 for each in found] == [True, True, False]
     assert [active for active, _ in runs.attributes] == [1.0, *[regional(4).active] * 3]
+
+
+@pytest.mark.parametrize(("harmless", "chosen"), [(149, 1.2), (98, 0.3)])
+def test_one_lost_in_a_hundred_is_allowed(harmless, chosen):
+    """Beyond a limit of 0.3 one target of all is lost."""
+    runs = Runs([target(0) for _ in range(harmless)] + [target(5)])
+    assert limited(POLICY, limits(runs, MOVES, POLICY)).regions.limit == chosen
 
 
 def test_the_lowest_is_taken_where_all_lose():
