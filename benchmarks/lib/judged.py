@@ -12,6 +12,7 @@ from benchmarks.lib.timing import Timing
 from chorus_jax.media.metrics import psnr, ssim
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request
+from chorus_jax.training.world.attributes import VALUES
 from chorus_jax.training.world.examples import ScenePrompt
 from chorus_jax.training.world.measures import (
     detail,
@@ -117,6 +118,12 @@ def judge(
         "flicker": flicker(frames, reading),
         "smoothness": smoothness(reading),
     }
+
+
+def lost(ours: Scores, full: Scores) -> tuple[str, ...]:
+    """The attributes that are wrong in a video and right in its full run."""
+    names = (name for name in VALUES if f"accuracy_{name}" in full)
+    return tuple(x for x in names if ours[f"accuracy_{x}"] < full[f"accuracy_{x}"])
 
 
 def means(scores: Sequence[Scores]) -> Scores:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import filterfalse
 from typing import Any
 
-from benchmarks.lib.judged import Scores, judge, means
+from benchmarks.lib.judged import Scores, judge, lost, means, with_errors
 from benchmarks.lib.timing import Timing
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.losses import RELIABLE, REPORTED
@@ -18,6 +18,8 @@ from chorus_jax.calibration.record import TargetRecord
 from chorus_jax.engine import Ledger
 from chorus_jax.media.metrics import psnr, ssim
 
+HARM = ("harmful", "harmful_by_reuse")
+
 
 def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
     """The oracle's scores of a video, and its fidelity to the full run.
@@ -25,9 +27,10 @@ def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
     For each attribute that differs from the source's, `changed_NAME` is 1 if it is
     right, else 0; `accuracy_changed` is 1 if all of them are right. `psnr` and `ssim`
     compare with the full run, which has the same noise; they are left out if the videos
-    are equal. `seam` is included if a region was run.
+    are equal. `seam` is included if a region was run. For `harmful` see `harm`.
     """
     scores = judge(target.prompt, run.frames)
+    scores |= harm(target, scores, judge(target.prompt, full.frames))
     changed = {f"changed_{x}": scores[f"accuracy_{x}"] for x in target.changed}
     if changed:
         scores |= {**changed, "accuracy_changed": float(all(changed.values()))}
@@ -38,6 +41,17 @@ def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
     if run.region is not None:
         border = seam(run.frames, full.frames, run.region)
     return scores if border is None else {**scores, "seam": border}
+
+
+def harm(target: Target, ours: Scores, full: Scores) -> Scores:
+    """Whether anything is wrong in a video that is right in its full run, 1 or 0.
+
+    `harmful` counts every attribute; `harmful_by_reuse` leaves out those that the
+    source shares with the target and shows wrong in its own video.
+    """
+    wrong = lost(ours, full)
+    by_reuse = [name for name in wrong if target.kept.get(name, 1.0)]
+    return {"harmful": float(bool(wrong)), "harmful_by_reuse": float(bool(by_reuse))}
 
 
 def of_reliable(scores: Scores, names: Collection[str]) -> Scores:
@@ -110,7 +124,7 @@ def figures(
     """
     scores = [record.scores for record in records]
     reference = [full[record.number].scores for record in records]
-    lost = losses(scores, reference, REPORTED)
+    relative = losses(scores, reference, REPORTED)
     shares = [_speedups(record, full[record.number]) for record in records]
     ways = [record.way for record in records]
     return {
@@ -122,8 +136,9 @@ def figures(
         "speedup_best": _best(ways, [x["speedup_total"] for x in shares]),
         **_seconds([record.ledger for record in records]),
         **means(scores),
-        **{f"{name}_loss": loss.mean for name, loss in lost.items()},
-        **{f"{name}_loss_error": loss.error for name, loss in lost.items()},
+        **with_errors([{k: x[k] for k in HARM if k in x} for x in scores]),
+        **{f"{name}_loss": loss.mean for name, loss in relative.items()},
+        **{f"{name}_loss_error": loss.error for name, loss in relative.items()},
     }
 
 

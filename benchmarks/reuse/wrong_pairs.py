@@ -9,12 +9,12 @@ Sources with a similar wording are the best of many draws: the one whose embeddi
 the highest cosine with the target's.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.lib.judged import Scores
+from benchmarks.lib.judged import Scores, lost
 from benchmarks.reuse.cases import WORDING, Worded, changed, with_changes
 from chorus_jax.engine import Engine
 from chorus_jax.request import Request
@@ -54,16 +54,7 @@ class MisleadingPair:
 
     def misled(self, made: Scores, full: Scores) -> bool:
         """Whether a differing attribute is wrong in `made` but right in `full`."""
-        return _loses(made, full, self.changed)
-
-    def harmed(self, made: Scores, full: Scores) -> bool:
-        """Whether any attribute is wrong in `made` but right in `full`."""
-        return _loses(made, full, VALUES)
-
-
-def _loses(made: Scores, full: Scores, names: Iterable[str]) -> bool:
-    scored = [name for name in map("accuracy_{}".format, names) if name in full]
-    return any(made[name] < full[name] for name in scored)
+        return not set(lost(made, full)).isdisjoint(self.changed)
 
 
 class Misleading:

@@ -33,7 +33,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.lib import rows
-from benchmarks.lib.judged import Scores, judge
+from benchmarks.lib.judged import Scores, judge, lost
 from benchmarks.reuse.bench import OWN_SEEDS
 from benchmarks.reuse.models import Loaded, add_options, base_policy, load_model
 from benchmarks.reuse.wrong_pairs import KINDS, Misleading, MisleadingPair
@@ -106,7 +106,7 @@ def row(
         "cosine": float(np.mean([outcome.pair.cosine for outcome in outcomes])),
         "least": policy.tiers[0].least if policy.tiers else None,
         "hits": len(hits),
-        "harmful": sum(hit.pair.harmed(hit.made, hit.full) for hit in hits),
+        "harmful": sum(bool(lost(hit.made, hit.full)) for hit in hits),
         "misled": sum(hit.pair.misled(hit.made, hit.full) for hit in hits),
         "accuracy_changed": right(outcomes, [outcome.made for outcome in outcomes]),
         "accuracy_changed_full": right(

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.losses import REPORTED
 from benchmarks.reuse.running import ArmRun
-from benchmarks.reuse.scores import figures, of_reliable, rows_of, scored
+from benchmarks.reuse.scores import HARM, figures, of_reliable, rows_of, scored
 from chorus_jax.calibration.losses import losses
 from chorus_jax.calibration.record import TargetRecord
 from chorus_jax.engine import Ledger
@@ -128,6 +128,35 @@ def test_all_that_changed_must_be_right(target):
     assert (scores["accuracy_changed"], scores["accuracy"]) == (1, 0)
     assert (scores["changed_colour"], scores["changed_motion"]) == (1, 1)
     assert "accuracy_changed" not in scored(replace(target, changed=()), right, right)
+
+
+def test_harm_is_wrong_where_the_full_run_is_right(target):
+    right, star = run(ASKED), run(replace(ASKED, shape="star"))
+    harm = lambda *of: [scored(*of)[name] for name in HARM]
+    assert harm(target, right, right) == [0, 0]
+    assert harm(target, star, right) == [1, 1]
+    assert harm(target, star, star) == [0, 0]
+    assert harm(target, right, star) == [0, 0]
+    # The source's own video has the shape wrong, but not the ground.
+    faulty = replace(target, kept={"shape": 0.0, "background": 1.0})
+    assert harm(faulty, star, right) == [1, 0]
+    both = run(replace(ASKED, shape="star", background="black"))
+    assert harm(faulty, both, right) == [1, 1]
+
+
+def test_harm_needs_a_request_for_it(target):
+    asked = replace(ASKED, size=None)
+    unsized = replace(target, prompt=ScenePrompt(caption(asked), (asked,)))
+    scores = scored(unsized, run(replace(ASKED, size="large")), run(ASKED))
+    assert (scores["accuracy"], scores["harmful"]) == (1, 0)
+
+
+def test_rows_have_the_share_of_harm_and_its_error(reference):
+    records = [hit(0), hit(1)]
+    records[1].scores["harmful"] = 1.0
+    records[0].scores["harmful"] = 0.0
+    made = figures(records, reference)
+    assert (made["harmful"], made["harmful_error"]) == (0.5, 0.5)
 
 
 def test_only_what_the_model_does_well_is_judged(target):
