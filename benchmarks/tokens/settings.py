@@ -1,0 +1,102 @@
+"""Compares settings of token budgets with equal work, to choose a preset from.
+
+    python -m benchmarks.tokens.settings --name hsa-50
+    python -m benchmarks.tokens.settings --name hsa-50 --size 144 --prompts 8
+
+The settings are those of `TokenPreset`: the period of the second group, and the shares
+of full steps at the start and at the end. All compute the preset's work of 50 steps on
+the shapes model; the tokens that are not run get TaylorSeer's forecasts. `psnr` and
+`ssim` compare with the full run, over prompts that training saw. `preset` marks the
+setting in use, and `fewer` runs the preset's share of the steps.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from benchmarks.lib import rows
+from benchmarks.lib.judged import with_errors
+from benchmarks.reuse.models import Loaded, add_options, load_model
+from benchmarks.tokens.arms import FORECASTS, TokenArm
+from benchmarks.tokens.budgets import STEPS, scores
+from chorus_jax.request import Request
+from chorus_jax.token_budgets.presets import PRESETS, TokenPreset
+from chorus_jax.training.world.attributes import training_combinations
+from chorus_jax.training.world.examples import prompts
+
+KEY = ("preset_of", "size", "row")
+COLUMNS = ("row", "preset_of", "size", "prompts", "equivalents", "psnr", "psnr_error")
+PERIODS, EARLY, LATE = (2, 5, 10), (0.04, 0.08, 0.16, 0.24, 0.32), (0.0, 0.04)
+
+
+def settings(preset: TokenPreset) -> Iterator[TokenPreset]:
+    """The preset, then others of the same work, each with other token budgets."""
+    made = {preset.budgets(STEPS): preset}
+    for period, early, late in product(PERIODS, EARLY, LATE):
+        other = replace(preset, period=period, early=early, late=late)
+        if (early + late) < preset.work:
+            made.setdefault(other.budgets(STEPS), other)
+    yield from made.values()
+
+
+def name(setting: TokenPreset) -> str:
+    """The label of a setting."""
+    return f"every {setting.period}, {setting.early:g} early, {setting.late:g} late"
+
+
+def measured(
+    loaded: Loaded, preset: TokenPreset, requests: Sequence[Request]
+) -> Iterator[dict[str, Any]]:
+    """Runs all settings; yields a row for each, and one for fewer steps."""
+    videos = lambda arm, state: np.stack(arm.frames(state))
+    run = TokenArm(loaded.pipeline, tuple(requests))
+    full = videos(run, run())
+
+    def row(label: str, arm: TokenArm) -> dict[str, Any]:
+        state = arm()
+        fidelity = map(scores, videos(arm, state), full)
+        work = float(state.work.mean())
+        return {"row": label, "equivalents": work, **with_errors(list(fidelity))}
+
+    for setting in settings(preset):
+        given = tuple(x.changed(tokens=setting.budgets(STEPS)) for x in requests)
+        arm = TokenArm(loaded.pipeline, given, FORECASTS["taylor"])
+        yield {**row(name(setting), arm), **asdict(setting)}
+    steps = round(preset.work * STEPS)
+    fewer = tuple(x.changed(steps=steps) for x in requests)
+    yield row("fewer", TokenArm(loaded.pipeline, fewer))
+
+
+def main() -> None:
+    """Measures, writes the rows, prints the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(parser)
+    parser.add_argument("--name", choices=PRESETS, required=True)
+    parser.add_argument("--size", type=int, default=64, help="of the videos, in pixels")
+    parser.add_argument("--prompts", type=int, default=32)
+    options = parser.parse_args()
+    loaded = load_model(options, None, STEPS)
+    drawn = prompts(training_combinations(), options.prompts, seed=9)
+    requests = [
+        loaded.request.changed(
+            prompt=x.caption, height=options.size, width=options.size, seed=2000 + n
+        )
+        for n, x in enumerate(drawn)
+    ]
+    what = {"preset_of": options.name, "size": options.size, "prompts": len(requests)}
+    made = []
+    for row in measured(loaded, PRESETS[options.name], requests):
+        made.append({**row, **what, **loaded.facts})
+        print(rows.table(made[-1:], COLUMNS).splitlines()[-1], flush=True)
+    rows.update("tokens_settings", made, KEY)
+    print(rows.table(sorted(made, key=lambda row: -row["psnr"]), COLUMNS))
+
+
+if __name__ == "__main__":
+    main()
