@@ -6,8 +6,8 @@
 The settings are those of `TokenPreset`: the period of the second group, and the shares
 of full steps at the start and at the end. All compute the preset's work of 50 steps on
 the shapes model; the tokens that are not run get TaylorSeer's forecasts. `psnr` and
-`ssim` compare with the full run, over prompts that training saw. `preset` marks the
-setting in use, and `fewer` runs the preset's share of the steps.
+`ssim` compare with the full run, over prompts that training saw. `fewer` runs the
+preset's share of the steps.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from chorus_jax.training.world.examples import prompts
 
 KEY = ("preset_of", "size", "row")
 COLUMNS = ("row", "preset_of", "size", "prompts", "equivalents", "psnr", "psnr_error")
-PERIODS, EARLY, LATE = (2, 5, 10), (0.04, 0.08, 0.16, 0.24, 0.32), (0.0, 0.04)
+PERIODS, EARLY, LATE = (2, 5, 10), (0.04, 0.16, 0.24, 0.32), (0.0, 0.04, 0.08)
 
 
 def settings(preset: TokenPreset) -> Iterator[TokenPreset]:
@@ -44,8 +44,10 @@ def settings(preset: TokenPreset) -> Iterator[TokenPreset]:
 
 
 def name(setting: TokenPreset) -> str:
-    """The label of a setting."""
-    return f"every {setting.period}, {setting.early:g} early, {setting.late:g} late"
+    """The label of a setting, with the period of its budgets."""
+    _, others = setting.budgets(STEPS).groups
+    period = STEPS // others.budget
+    return f"every {period}, {setting.early:g} early, {setting.late:g} late"
 
 
 def measured(
