@@ -6,7 +6,7 @@
 them in one or two attributes, are run in full and as hits, in turns, as by
 `benchmarks.reuse.chorus`. The rows, means over all hits, are written to
 DIR/accelerator.jsonl: `serve full`, `serve chorus` and, if the policy has a step cache,
-`serve chorus_cache`. Most of the time goes into compiling the plan of each tier.
+`serve chorus_cache`.
 """
 
 import argparse

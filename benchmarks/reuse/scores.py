@@ -27,10 +27,9 @@ def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
     For each attribute that differs from the source's, `changed_NAME` is 1 if it is
     right, else 0; `accuracy_changed` is 1 if all of them are right. `psnr` and `ssim`
     compare with the full run, which has the same noise; they are left out if the videos
-    are equal. `seam` is included if a region was run. For `harmful` see `harm`.
+    are equal. `seam` is included if a region was run.
     """
     scores = judge(target.prompt, run.frames)
-    scores |= harm(target, scores, judge(target.prompt, full.frames))
     changed = {f"changed_{x}": scores[f"accuracy_{x}"] for x in target.changed}
     if changed:
         scores |= {**changed, "accuracy_changed": float(all(changed.values()))}

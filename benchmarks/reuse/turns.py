@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.running import Arm
-from benchmarks.reuse.scores import scored
+from benchmarks.reuse.scores import harm, scored
 from chorus_jax.calibration.record import TargetRecord
 
 Records = dict[str, list[TargetRecord]]
@@ -39,7 +39,8 @@ def in_turns(
                 arm(target)
                 warm.add(program)
             made[name] = arm(target)
-        for name in names:
-            scores = scored(target, made[name], made[full])
+        judged = {name: scored(target, made[name], made[full]) for name in names}
+        for name, ours in judged.items():
+            scores = ours | harm(target, ours, judged[full])
             records[name].append(TargetRecord(target.number, made[name].ledger, scores))
     return records

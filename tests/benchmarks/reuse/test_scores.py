@@ -8,7 +8,7 @@ import pytest
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.losses import REPORTED
 from benchmarks.reuse.running import ArmRun
-from benchmarks.reuse.scores import HARM, figures, of_reliable, rows_of, scored
+from benchmarks.reuse.scores import HARM, figures, harm, of_reliable, rows_of, scored
 from chorus_jax.calibration.losses import losses
 from chorus_jax.calibration.record import TargetRecord
 from chorus_jax.engine import Ledger
@@ -130,25 +130,30 @@ def test_all_that_changed_must_be_right(target):
     assert "accuracy_changed" not in scored(replace(target, changed=()), right, right)
 
 
+def harmed(target, ours, full):
+    found = harm(target, scored(target, ours, full), scored(target, full, full))
+    return [found[name] for name in HARM]
+
+
 def test_harm_is_wrong_where_the_full_run_is_right(target):
     right, star = run(ASKED), run(replace(ASKED, shape="star"))
-    harm = lambda *of: [scored(*of)[name] for name in HARM]
-    assert harm(target, right, right) == [0, 0]
-    assert harm(target, star, right) == [1, 1]
-    assert harm(target, star, star) == [0, 0]
-    assert harm(target, right, star) == [0, 0]
+    assert harmed(target, right, right) == [0, 0]
+    assert harmed(target, star, right) == [1, 1]
+    assert harmed(target, star, star) == [0, 0]
+    assert harmed(target, right, star) == [0, 0]
     # The source's own video has the shape wrong, but not the ground.
     faulty = replace(target, kept={"shape": 0.0, "background": 1.0})
-    assert harm(faulty, star, right) == [1, 0]
+    assert harmed(faulty, star, right) == [1, 0]
     both = run(replace(ASKED, shape="star", background="black"))
-    assert harm(faulty, both, right) == [1, 1]
+    assert harmed(faulty, both, right) == [1, 1]
 
 
 def test_harm_needs_a_request_for_it(target):
     asked = replace(ASKED, size=None)
     unsized = replace(target, prompt=ScenePrompt(caption(asked), (asked,)))
-    scores = scored(unsized, run(replace(ASKED, size="large")), run(ASKED))
-    assert (scores["accuracy"], scores["harmful"]) == (1, 0)
+    large = run(replace(ASKED, size="large"))
+    assert scored(unsized, large, run(ASKED))["accuracy"] == 1
+    assert harmed(unsized, large, run(ASKED)) == [0, 0]
 
 
 def test_rows_have_the_share_of_harm_and_its_error(reference):
