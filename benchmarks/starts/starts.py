@@ -16,13 +16,13 @@ region of half of the tiles from K1 to a later step K2.
     by_place  like `renoised`, with the target's noise in the half of all positions
               where the two videos differ most, and the source's elsewhere (see `mixed`)
 
+    policy    the policy calibrated for these weights, whose hits begin where their
+              scores allow; its misses are left out
+
 `variety` is the distance between the videos of two seeds of the same prompt (root mean
 square difference of pixels), divided by that of the two full runs: 1 if a seed has as
-much effect as without reuse, 0 if it has none. Times are not measured here (see
-`benchmarks.reuse.chorus`).
-
-The rows `trajectory` were measured at earlier commits, up to c9f6047. Such hits began
-from the source's own latents at step K1, which a store had to keep for each such step.
+much effect as without reuse, 0 if it has none. It is measured on targets that are hits
+of the policy. Times are not measured here (see `benchmarks.reuse.chorus`).
 """
 
 import argparse
@@ -30,19 +30,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from benchmarks.lib import rows
-from benchmarks.reuse.arms import FULL, stage1_at
-from benchmarks.reuse.bench import OWN_SEEDS, Bench, Target
+from benchmarks.reuse.arms import FULL, stage1_at, with_only
+from benchmarks.reuse.bench import Bench
 from benchmarks.reuse.cases import WORDING, held_out
-from benchmarks.reuse.models import Loaded, add_options, load_model
+from benchmarks.reuse.comparison import hits_of
+from benchmarks.reuse.models import Loaded, add_options, base_policy, load_model
 from benchmarks.reuse.running import Reusing
 from benchmarks.reuse.scores import rows_of
 from benchmarks.reuse.turns import in_turns
 from benchmarks.starts.mixed import Mixing, MixingByPlace
-from chorus_jax.inter_request.policy.policies import default_policy
+from benchmarks.starts.seeds import KINDS, SeedPairs, first_hits, with_source
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 KEY = ("row", "steps", "over")
@@ -53,7 +53,7 @@ COLUMNS = (
 # By number of steps: the steps K1, and K2 of regions.
 FIRST = {50: (10, 15, 20, 25), 4: (1, 2)}
 REGION_UNTIL = {50: 40, 4: 3}
-OTHER_SEEDS = 2 * OWN_SEEDS
+POLICY = "policy"
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,9 @@ class StartPoints:
     mixed: bool = False
 
     def arms(self, bench: Bench, base: Policy) -> dict[str, Reusing]:
-        """The arms by name: a full run, and the starts of each step K1."""
-        made, last = {FULL: Reusing(bench, Policy(base.steps, ()))}, self.region_until
+        """The arms by name: a full run, `base`, and the starts of each step K1."""
+        made = {FULL: Reusing(bench, Policy(base.steps, ()))}
+        made[POLICY], last = Reusing(bench, base), self.region_until
         for first in self.first:
             start = stage1_at(base, first)
             made[f"renoised_{first}"] = Reusing(bench, start)
@@ -81,36 +82,9 @@ class StartPoints:
                 made[f"source_{first}"] = Mixing(bench, start, share=1.0)
                 made[f"by_place_{first}"] = MixingByPlace(bench, start)
             if last > first + 1:
-                tiers = (Tier(0.0, first, last, active=0.5),)
-                region = replace(base, tiers=tiers)
+                region = with_only(base, Tier(0.0, first, last, active=0.5))
                 made[f"renoised_{first}_{last}_half"] = Reusing(bench, region)
         return made
-
-
-def with_source(bench: Bench, seeds: int = OWN_SEEDS) -> tuple[Target, ...]:
-    """The targets of a bench that have a source, with seeds counted from `seeds`."""
-    return tuple(
-        replace(x, request=replace(x.request, seed=seeds + x.number))
-        for x in bench.targets
-        if x.score is not None and x.score > 0
-    )
-
-
-def variety(bench: Bench, arm: Reusing, plain: Reusing, count: int) -> float:
-    """The mean `variety` of an arm over `count` targets (see the module)."""
-    ratios = []
-    pairs = zip(with_source(bench), with_source(bench, OTHER_SEEDS))
-    for one, other in list(pairs)[:count]:
-        apart = [
-            distance(made(one).frames, made(other).frames) for made in (arm, plain)
-        ]
-        ratios.append(apart[0] / apart[1])
-    return float(np.mean(ratios))
-
-
-def distance(ours: np.ndarray, others: np.ndarray) -> float:
-    """The root mean square of the difference of two videos' pixels."""
-    return float(np.sqrt(np.mean((ours.astype(np.float32) - others) ** 2)))
 
 
 def measured(
@@ -122,21 +96,26 @@ def measured(
         loaded: the model.
         points: the steps at which hits begin.
         targets: the number of targets.
-        varied: the number of targets that `variety` is measured on.
+        varied: the number of targets that `variety` is measured on, of each kind.
     """
     kinds = replace(held_out(), changes=(1, 1, 1, WORDING))
-    cases, base = kinds.cases(targets, targets, seed=0), default_policy(loaded.steps)
+    cases, (base, _) = kinds.cases(targets, targets, seed=0), base_policy(None, loaded)
     bench = Bench.filled(loaded.pipeline, loaded.request, cases, base.look)
     arms, own = points.arms(bench, base), with_source(bench)
     records = in_turns(own, arms, FULL, f"{loaded.steps} steps")
     full, numbers = ({x.number: x for x in records[FULL]}, {x.number for x in own})
-    for name in tqdm(arms, desc="seeds"):
-        seeds = {}
-        if name != FULL:
-            seeds = {"variety": variety(bench, arms[name], arms[FULL], varied)}
-        for row in rows_of(records[name], full, numbers):
-            if row["over"] in ("changed", "reworded"):
-                yield {"row": name, "steps": loaded.steps, **untimed(row), **seeds}
+    hits = [x for x in own if x.number in hits_of(records[POLICY])]
+    seeds = {
+        kind: SeedPairs.of(bench, arms[FULL], first_hits(hits, kind, varied))
+        for kind in KINDS
+    }
+    for name in tqdm(arms, desc="variety"):
+        over = hits_of(records[name]) if name == POLICY else numbers
+        for row in rows_of(records[name], full, over):
+            if row["over"] in KINDS:
+                if name != FULL:
+                    row |= seeds[row["over"]].variety(arms[name])
+                yield {"row": name, "steps": loaded.steps, **untimed(row)}
 
 
 def untimed(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +131,9 @@ def main() -> None:
     add_options(top)
     top.add_argument("--steps", type=int, nargs="+", default=[50, 4])
     top.add_argument("--targets", type=int, default=64)
-    top.add_argument("--varied", type=int, default=12, help="targets of `variety`")
+    top.add_argument(
+        "--varied", type=int, default=12, help="targets of each kind of `variety`"
+    )
     top.add_argument("--at", type=int, nargs="+", help="steps K1")
     top.add_argument("--regions", action="store_true", help="regions after K1 too")
     top.add_argument("--mixed", action="store_true", help="mixtures of noise too")
