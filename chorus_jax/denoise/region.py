@@ -32,7 +32,7 @@ class Region:
         halo: the number of further tiles that are run up to step `open_until` and then
             replaced by the source's latents.
         open_until: the step at which the halo closes; solver and step cache are reset
-            there.
+            there. Without a halo it has no effect.
         reach: how many tiles the differences are dilated by before tiles are chosen.
         context: what active tokens attend to. `held`: all tokens, with the keys and
             values of inactive ones from the last full step (as in HSA, arXiv
@@ -88,8 +88,8 @@ class Region:
 
     def closing(self, first: int, last: int) -> int:
         """The first step without the halo, for region steps `first` to `last`
-        (exclusive)."""
-        return min(max(self.open_until, first), last)
+        (exclusive); `first` if there is none."""
+        return min(max(self.open_until, first), last) if self.halo else first
 
     def check(self, tiling: Tiling) -> None:
         """Raises a ValueError if the video has fewer tiles than the region."""

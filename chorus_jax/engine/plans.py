@@ -91,12 +91,13 @@ def region_plan(
     if not regional or tiles >= tiling.count:
         return None
     halo = min(round(regions.halo * tiles) // unit * unit, tiles - unit)
+    opened = round(regions.open * len(regional)) if halo else 0
     sampled = even(regions.sampled * (tiling.count - tiles))
     return Region(
         tile=tiling.tile,
         core=tiles - halo,
         halo=halo,
-        open_until=regional.start + round(regions.open * len(regional)),
+        open_until=regional.start + opened,
         reach=regions.reach,
         context=regions.context,
         sampled=sampled if regions.context == "sampled" else 0,

@@ -66,7 +66,7 @@ class Regions:
     Attributes:
         halo: the share of the active tiles that is active in the first region steps
             only; afterwards these tiles take the source's latents again.
-        open: the share of the region steps in which the halo is active.
+        open: the share of the region steps in which the halo, if any, is active.
         reach: tiles by which a region is dilated, 0 or more.
         context: what active tokens attend to: `held` (keys and values of all tokens
             from the last full step), `dropped`, or `sampled`.

@@ -103,6 +103,7 @@ def test_sampled_tiles_count_for_the_background():
 )
 def test_the_halo_closes_within_the_region_steps(open_until, closing):
     assert region(2, 1, open_until=open_until).closing(5, 9) == closing
+    assert region(2, open_until=open_until).closing(5, 9) == 5
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The pieces of plans."""
 
+import pytest
+
 from chorus_jax.denoise.plan import StepPlan, Stretch
 from chorus_jax.denoise.region import Region
 from chorus_jax.denoise.region_steps import OpeningStep, RegionSteps
@@ -39,6 +41,13 @@ def test_a_halo_that_is_never_open_or_never_closes_has_one_piece():
             OpeningStep(1, EVERY, NAME, one),
             one,
         )
+
+
+@pytest.mark.parametrize("open_until", [0, 3, 5])
+def test_without_a_halo_solver_and_cache_are_not_reset_within_the_region(open_until):
+    region = Region((1, 1, 1), 2, 0, open_until)
+    _, *rest = segments(StepPlan.staged(5, 1, 5, region))
+    assert rest == [RegionSteps(2, 5, EVERY, NAME, region, 0, False)]
 
 
 def test_another_transformer_begins_its_step_cache_anew():

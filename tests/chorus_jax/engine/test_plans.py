@@ -75,6 +75,11 @@ def test_steps_are_skipped_where_the_plan_allows_it():
     assert equivalents(plan, 64) == 1 + (19 - 2) * 0.5 + 20 - 2
 
 
+def test_without_a_halo_its_share_of_the_steps_changes_no_plan():
+    plans = {planned(policy(regions=Regions(open=x)), TIER, TILING) for x in (0.0, 0.5)}
+    assert len(plans) == 1
+
+
 def test_all_tiles_or_no_region_steps_are_no_region():
     assert region_plan(Regions(), 1.0, TILING, range(11, 30)) is None
     assert region_plan(Regions(), 0.5, TILING, range(11, 11)) is None
