@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from chorus_jax.inter_request.policy.policy_file import read_policy
     from chorus_jax.media.input_video import InputVideo
     from chorus_jax.media.inputs import InputMedia
+    from chorus_jax.media.keyframes import Keyframe
     from chorus_jax.media.video import write as write_video
     from chorus_jax.request import Request
 
     __version__: str
 
 __all__ = ["Cache", "Engine", "Pipeline", "Policy", "Request", "Reuse", "SourceFiles"]
-__all__ += ["InputMedia", "InputVideo"]
+__all__ += ["InputMedia", "InputVideo", "Keyframe"]
 __all__ += ["__version__", "load", "make_mesh", "read_policy", "write_video"]
 
 _PLACES = {
@@ -37,6 +38,7 @@ _PLACES = {
     "Engine": ("chorus_jax.engine", "Engine"),
     "InputMedia": ("chorus_jax.media.inputs", "InputMedia"),
     "InputVideo": ("chorus_jax.media.input_video", "InputVideo"),
+    "Keyframe": ("chorus_jax.media.keyframes", "Keyframe"),
     "Pipeline": ("chorus_jax.engine", "Pipeline"),
     "Policy": ("chorus_jax.inter_request.policy.policy", "Policy"),
     "Request": ("chorus_jax.request", "Request"),

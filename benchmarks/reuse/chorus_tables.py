@@ -18,8 +18,7 @@ IDLE = {  # why an arm of the ladder may compute the same as the one before it
 
 
 def of_arms(*names: str, steps: tuple[int, ...] = (50, 4)) -> "Selection":
-    """A test of rows: whether they belong to these arms and numbers of steps, and copy
-    no other arm's."""
+    """A test of rows: whether they belong to these arms and numbers of steps."""
     return Selection(names, steps)
 
 
@@ -30,9 +29,7 @@ class Selection:
         self.names, self.steps = names, steps
 
     def __call__(self, row: Row) -> bool:
-        if row["row"] not in self.names or row["steps"] not in self.steps:
-            return False
-        return row.get("same_as", row["row"]) == row["row"]
+        return row["row"] in self.names and row["steps"] in self.steps
 
 
 def arms(over: str, *names: str) -> Draw:

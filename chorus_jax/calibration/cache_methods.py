@@ -31,6 +31,7 @@ from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.mag import MagCache
 from chorus_jax.intra_request.planned_tokens import PlannedTokens
 from chorus_jax.intra_request.racer import RACER
+from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.sen import SenCache
 from chorus_jax.intra_request.spectrum import Spectrum
 from chorus_jax.intra_request.taylor import TaylorSeer
@@ -168,6 +169,9 @@ METHODS: Mapping[str, CacheMethod] = MappingProxyType(
         "sen": CacheMethod(sen_settings, PathRecorder),
         "bac": CacheMethod(bac_settings, BranchRecorder),
         "harmonica": CacheMethod(harmonica_settings, together=True),
+        "sea": CacheMethod(
+            lambda _: [SeaCache(x, longest=4) for x in (0.5, 0.25, 0.1, 0.05, 0.02)]
+        ),
         "taylor": CacheMethod(lambda _: [TaylorSeer(n, first=3) for n in INTERVALS]),
         "hicache": CacheMethod(lambda _: [HiCache(n, first=3) for n in INTERVALS]),
         "foca": CacheMethod(lambda _: [FoCa(n) for n in INTERVALS]),

@@ -9,7 +9,7 @@ from chorus_jax.calibration.step_caches import CacheCalibration, check, check_me
 from chorus_jax.cli import report
 from chorus_jax.cli.calibrate import requests_of
 from chorus_jax.cli.choice import choose
-from chorus_jax.cli.given import given
+from chorus_jax.cli.given import MEASURED, given
 from chorus_jax.cli.outputs import check_file
 from chorus_jax.cli.run_settings import run_of
 from chorus_jax.engine import Pipeline
@@ -59,7 +59,17 @@ def calibrate_cache(options: argparse.Namespace) -> None:
 
 
 def output_of(options: argparse.Namespace, folder: Path) -> Path:
-    """The file to write. Raises a ValueError or OSError if it cannot be written."""
-    out: Path = options.out or folder / f"step_cache_{options.method}.json"
+    """The file to write.
+
+    Raises:
+        ValueError: for a folder, or a name that `--step-cache` would not read as a file.
+        OSError: for a folder that is missing or not writable.
+    """
+    out: Path = options.out or folder / f"step_cache_{options.method}{MEASURED}"
     check_file(out, "step_cache.json")
+    if out.suffix != MEASURED:
+        raise ValueError(
+            f"--out {out} does not end in {MEASURED}, so --step-cache would take it for "
+            f"the name of a step cache: give a name such as step_cache{MEASURED}"
+        )
     return out

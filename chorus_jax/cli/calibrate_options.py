@@ -50,16 +50,23 @@ def add_calibrate_cache(commands: Any) -> None:
     )
     command.add_argument("weights", metavar="MODEL", help=WEIGHTS)
     command.add_argument(
-        "--method", metavar="NAME", required=True, help="mag, taylor, easy and others"
+        "--method",
+        metavar="NAME",
+        required=True,
+        help="sea, taylor, planned and others (an unknown name lists them)",
     )
     command.add_argument(
-        "--prompts", metavar="FILE", type=path, required=True, help="one per line"
+        "--prompts",
+        metavar="FILE",
+        type=path,
+        required=True,
+        help="one per line, 4 at least",
     )
     command.add_argument(
         "--out",
-        metavar="FILE",
+        metavar="FILE.json",
         type=path,
-        help="the step cache (default: step_cache_NAME.json beside the weights)",
+        help="the step cache (default: step_cache_NAME.json in the weights' folder)",
     )
     for name, default, what in (("psnr", 30.0, "dB"), ("ssim", 0.9, "0 to 1")):
         command.add_argument(

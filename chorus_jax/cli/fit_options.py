@@ -18,8 +18,8 @@ def add_fit(commands: Any) -> None:
         "fit",
         help="whether a model and a video fit a TPU, answered without one",
         description="Says what each chip of a TPU holds in each phase of a run, by "
-        "compiling its programs for that TPU. No weights are read or made. The exit "
-        "status is 1 if it does not fit.",
+        "compiling its programs for that TPU, which takes the package libtpu. No "
+        "weights are read or made. The exit status is 1 if it does not fit.",
         usage="chorus fit MODEL [SIZE] [options]   (--help lists them)",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -44,7 +44,9 @@ def add_fit(commands: Any) -> None:
         help="such as v5e:2x4 or v5p:2x2x1 (default: v6e:2x2)",
     )
     fit.add_argument(
-        "--quick", action="store_true", help="an estimate, without compiling anything"
+        "--quick",
+        action="store_true",
+        help="an estimate, without compiling anything and without libtpu",
     )
     fit.add_argument(
         "--decoder",

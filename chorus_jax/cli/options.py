@@ -98,7 +98,7 @@ def add_demo(commands: Any) -> None:
 
 def add_info(commands: Any) -> None:
     """Adds the command `chorus info`."""
-    info = commands.add_parser("info", help="versions, devices, weights, cache folder")
+    info = commands.add_parser("info", help="versions, devices, weights, memory")
     info.add_argument("--weights", metavar="DIR", help=f"{WEIGHTS} (default: shapes)")
 
 

@@ -190,11 +190,10 @@ def test_the_figures_of_what_is_the_same_are_drawn_where_that_is_not():
     assert only == ("4 steps, stage1 (= full)",)
 
 
-def test_a_page_shows_arms_that_were_run():
-    shows = chorus_tables.of_arms("chorus", "stage1")
-    ran = [arm("chorus"), {**arm("stage1"), "same_as": "stage1"}]
-    assert all(map(shows, ran))
-    assert not shows({**arm("chorus"), "same_as": "stage1"}) and not shows(arm("full"))
+def test_a_page_shows_some_arms_and_numbers_of_steps():
+    shows = chorus_tables.of_arms("chorus", "stage1", steps=(4,))
+    assert shows(arm("chorus")) and not shows(arm("chorus", 50))
+    assert shows({**arm("chorus"), "same_as": "stage1"}) and not shows(arm("full"))
 
 
 def test_the_same_at_other_steps_or_over_others_is_drawn_there_too():

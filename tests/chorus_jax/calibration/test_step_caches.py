@@ -8,6 +8,8 @@ from chorus_jax.calibration.full_runs import FullRuns
 from chorus_jax.calibration.step_caches import CacheCalibration, ChosenCache
 from chorus_jax.engine import Pipeline
 from chorus_jax.engine.pipeline import NotFiniteError
+from chorus_jax.intra_request import EveryStep
+from chorus_jax.intra_request.qualities import QUALITIES
 from chorus_jax.intra_request.shifts import check_shift, shift_of
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.request import Request
@@ -60,6 +62,11 @@ def test_ladders_go_from_bold_to_careful():
     for name in ("taylor", "hicache", "foca", "spectrum", "racer"):
         counts = [sum(x.computes(50)) for x in METHODS[name].settings(FULL)]
         assert counts == sorted(counts)
+
+
+def test_every_quality_is_a_setting_that_a_calibration_tries():
+    tried = METHODS["sea"].settings(FULL)
+    assert {*QUALITIES.values()} - {EveryStep()} < {*tried}
 
 
 def test_settings_that_overflow_are_passed_over(calibration, caplog):

@@ -81,7 +81,8 @@ def test_methods_without_settings_and_few_prompts_are_refused(
 ):
     few = tmp_path / "few.txt"
     few.write_text("a red circle\n")
-    command = ["calibrate-cache", str(weights), *SIZE, "--out", str(tmp_path / "x")]
+    out = ["--out", str(tmp_path / "x.json")]
+    command = ["calibrate-cache", str(weights), *SIZE, *out]
     assert main([*command, "--prompts", str(prompts), "--method", "no"]) == 1
     assert "no settings of 'no' are measured: choose one of mag" in (
         capsys.readouterr().err
@@ -110,6 +111,7 @@ def test_files_that_are_no_step_cache_are_refused(text, message, tmp_path, capsy
     [
         (["--method", "no"], "no settings of 'no' are measured"),
         (["--out", "."], "--out . is a folder: give a file"),
+        (["--out", "cache.txt"], "--out cache.txt does not end in .json"),
         (["--out", "no/cache.json"], "cannot write no/cache.json: its folder"),
         (["--least-psnr", "nan"], "the least PSNR must be above 0 and below 60 dB"),
         (["--least-ssim", "2"], "the least SSIM must be above 0 and below 1"),
