@@ -10,10 +10,8 @@ from jaxtyping import Bool
 
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region import Region
-from chorus_jax.denoise.state import SourceLatents
 from chorus_jax.families.forward import Geometry, Latents
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
-from chorus_jax.inter_request.store import Entry
 from chorus_jax.intra_request.beside_budgets import own_budgets
 from chorus_jax.nets.tokens import Tiling
 from chorus_jax.token_budgets import ActiveSets
@@ -104,36 +102,6 @@ def region_plan(
         found_by=regions.found_by,
         limit=regions.limit,
     )
-
-
-def renoised(
-    entry: Entry,
-    tier: Tier,
-    sigmas: tuple[float, ...],
-    geometry: Geometry,
-    noise: Latents,
-) -> SourceLatents:
-    """Source latents of a run: an entry's clean latents x0 with given noise.
-
-    They lie on the straight path of flow matching, (1 - sigma) x0 + sigma noise, whose
-    velocity is noise - x0 everywhere.
-
-    Args:
-        entry: the source.
-        tier: gives the steps K1 and K2.
-        sigmas: the noise level before each step.
-        geometry: the shapes of the latents.
-        noise: the noise, of a batch of one.
-    """
-    clean = batch_of_one(entry.latents, geometry)
-
-    def at(step: int) -> Latents:
-        share = 1 - sigmas[step]
-        # In this form, given frames (equal in x and n) are kept bit for bit.
-        return jax.tree.map(lambda x, n: n + share * (x - n), clean, noise)
-
-    velocity = jax.tree.map(jnp.subtract, noise, clean)
-    return SourceLatents(at(tier.reuse_until), velocity, at(tier.region_until))
 
 
 def batch_of_one(array: np.ndarray, geometry: Geometry) -> Latents:

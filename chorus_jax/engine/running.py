@@ -2,7 +2,9 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
@@ -15,7 +17,7 @@ from chorus_jax.denoise.state import GainTables, RunState, SourceLatents
 from chorus_jax.engine.events import Denoised, Event
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.engine.plans import padded, renoised
+from chorus_jax.engine.plans import batch_of_one, padded
 from chorus_jax.engine.prepared import PreparedRequest
 from chorus_jax.engine.recipes import described
 from chorus_jax.engine.task import Task
@@ -115,8 +117,10 @@ class Runner:
     ) -> SourceLatents:
         """The latents that the run takes over from its source.
 
-        The given frames of the source's request are replaced by the given frames of
-        this request, since the two may show different images.
+        They are the source's clean latents x0 with this request's noise, on the
+        straight path of flow matching, (1 - sigma) x0 + sigma noise, whose velocity is
+        noise - x0 everywhere. Its model begins from them as from an input video, so
+        that the frames that are given to this request replace the source's.
 
         Args:
             task: the task.
@@ -126,15 +130,25 @@ class Runner:
             prepared: its conditions, and the noise of its own seed.
         """
         geometry, sigmas = program.geometry, program.solver.schedule.sigmas
-        pipeline, tenant = self.pipeline, task.reuse.namespace
-        own_noise = request.seed == task.request.seed
-        drawn = prepared.drawn if own_noise else None
-        noise = pipeline.noise(
-            [request], geometry, prepared.conditions, tenant, drawn=drawn
+        given, pipeline = prepared.conditions, self.pipeline
+        drawn = prepared.drawn
+        if request.seed != task.request.seed:
+            drawn = pipeline.drawn(pipeline.seeds([request], given), geometry)
+        noised = partial(
+            pipeline.noise,
+            [request],
+            geometry,
+            given,
+            task.reuse.namespace,
+            drawn=drawn,
         )
-        source = renoised(hit.entry, hit.tier, sigmas, geometry, noise)
-        own = lambda x: pipeline.model.with_given(x, [request], tenant)
-        return source._replace(start=own(source.start), end=own(source.end))
+        clean = batch_of_one(hit.entry.latents, geometry)
+        start, end = (
+            noised(initial_latents=geometry.named(clean), level=sigmas[step])
+            for step in (hit.tier.reuse_until, hit.tier.region_until)
+        )
+        velocity = jax.tree.map(jnp.subtract, noised(), clean)
+        return SourceLatents(start, velocity, end)
 
     def differing(self, prepared: PreparedRequest, hit: Hit) -> np.ndarray:
         """A flag for each text token: True if the source's prompt lacks it."""
@@ -154,7 +168,7 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState) -> Ledger:
     """The ledger of a run."""
     tiles = task.geometry.tiling.count
     steps, work = task.policy.steps, round(float(np.asarray(state.work)[0]), 4)
-    cache, over = taken_over(task, hit, work, tiles)
+    cache, over = taken_over(task, hit, state, work)
     if isinstance(hit, Rejection):
         why = reasons(task.not_replayed, hit.reason)
         return Ledger(
@@ -187,15 +201,15 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState) -> Ledger:
 
 
 def taken_over(
-    task: Task, hit: Hit | Rejection, work: float, tiles: int
+    task: Task, hit: Hit | Rejection, state: RunState, work: float
 ) -> tuple[str, float]:
     """A description of a run's step cache, and the work that it saved, in full steps.
 
     Args:
         task: the request.
         hit: its source, or the reason for the miss.
+        state: the last state of the run.
         work: the work that was computed, in full steps.
-        tiles: the number of tiles of the video.
     """
     policy, missed = task.policy, isinstance(hit, Rejection)
     cache = described(policy.miss_cache if missed else policy.cache)
@@ -203,7 +217,10 @@ def taken_over(
         return "", 0.0
     asked = task.request.token_budgets if task.request.tokens else None
     plan = hit.plan if isinstance(hit, Hit) else StepPlan.plain(policy.steps)
+    if state.region is not None and state.region.chosen.all_tokens:
+        plan = StepPlan.plain(plan.steps, first=plan.start)
     every = (replace(x, cache=EveryStep(), budgets=asked) for x in plan.stretches)
+    tiles = task.geometry.tiling.count
     full = equivalents(replace(plan, stretches=tuple(every)), tiles)
     return cache, round(max(full - work, 0.0), 4)
 

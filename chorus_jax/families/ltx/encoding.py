@@ -26,10 +26,9 @@ def with_given(
     noise: Latents,
     requests: Sequence[Request],
     layout: FrameLayout,
-    least: float = 0.0,
 ) -> Latents:
     """Initial noise with the latents of given frames mixed in by strength. The requests
-    have one layout; frames below the `least` strength are left out."""
+    have one layout."""
     video = noise[VIDEO] if isinstance(noise, dict) else noise
     rows = [encoded(vae, request) for request in requests]
     items = [jnp.concatenate(latents) for latents in zip(*rows, strict=True)]
@@ -37,7 +36,6 @@ def with_given(
     plane = video.shape[2] * video.shape[3]
     for item, first, last, at in layout.places:
         strength, latents = layout.items[item][2], items[item][:, first:last]
-        strength = 0.0 if strength < least else strength
         if at is not None:
             here = slice(at, at + last - first)
             video = video.at[:, here].set(mixed(video[:, here], latents, strength))
@@ -52,8 +50,9 @@ def with_given(
 
 
 def mixed(noise: Array, latents: Array, strength: float) -> Array:
-    """Latents and noise mixed: `strength` is the share of the latents."""
-    return noise + strength * (latents - noise)
+    """Latents and noise mixed: `strength` is the share of the latents, which are kept
+    bit for bit at 1."""
+    return (1 - strength) * noise + strength * latents
 
 
 def encoded(vae: LTXVAE, request: Request) -> list[Float[Array, "1 f h w c"]]:

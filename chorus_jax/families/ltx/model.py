@@ -105,15 +105,6 @@ class LTXModel(SharedLTXModel):
             return noise
         return with_given(self.vae, noise, requests, layout)
 
-    def with_given(
-        self, latents: Latents, requests: Sequence[Request], tenant: str = ""
-    ) -> Latents:
-        """Latents of an earlier run with the given frames of strength 1 inserted."""
-        layout = self.sizes.layout(requests[0])
-        if layout is None:
-            return latents
-        return with_given(self.vae, latents, requests, layout, least=1.0)
-
     def enlarge(self, latents: Latents) -> dict[str, Array]:
         """The video's latents at twice the height and width, with the means and
         deviations of the original ones (AdaIN), for a second pass. Raises a ValueError

@@ -26,7 +26,7 @@ from chorus_jax.families.ltx2.sizes import (
 )
 from chorus_jax.families.ltx2.vocoder import Vocoder
 from chorus_jax.families.ltx_shared.folder import LevelSchedule, LTXFolder
-from chorus_jax.families.ltx_shared.given_frames import VIDEO
+from chorus_jax.families.ltx_shared.given_frames import GIVEN, VIDEO
 from chorus_jax.families.ltx_shared.model import SharedLTXModel
 from chorus_jax.families.protocols import RunStart
 from chorus_jax.families.single_stream.model import TEXT_ENCODER
@@ -139,7 +139,8 @@ class LTX2Model(SharedLTXModel):
         given = start.conditions[TRANSFORMER].given
         if given is None:
             return made
-        own = {**made, VIDEO: noise[VIDEO]}
+        streams = [name for name in (VIDEO, GIVEN) if name in noise]
+        own = {**made, **{name: noise[name] for name in streams}}
         return started_tokens(own, given, start.initial_latents.get(VIDEO), start.level)
 
     def enlarge(self, latents: Latents) -> dict[str, Array]:

@@ -116,12 +116,6 @@ class SingleStreamModel:
         }
         return {**noise, **over} if isinstance(noise, dict) else over.get(VIDEO, noise)
 
-    def with_given(
-        self, latents: Latents, requests: Sequence[Request], tenant: str = ""
-    ) -> Latents:
-        """The latents unchanged, because no frames are given."""
-        return latents
-
     def initial_latents(
         self, requests: Sequence[Request], tenant: str = ""
     ) -> dict[str, Array]:

@@ -215,16 +215,10 @@ class WanModel(SingleStreamModel):
         """The first latents of runs: noise, or noised initial latents; for TI2V-5B with
         given first frames inserted."""
         made = super().begin(noise, requests, start)
-        return self.with_given(made, requests, start.tenant)
-
-    def with_given(
-        self, latents: Latents, requests: Sequence[Request], tenant: str = ""
-    ) -> Latents:
-        """Latents of an earlier run; for TI2V-5B with given first frames inserted."""
         if not self.sizes.first_given(requests[0]):
-            return latents
-        first = self.inputs("vae", first_latents, self.vae, requests, tenant)
-        return latents.at[:, :1].set(first)
+            return made
+        first = self.inputs("vae", first_latents, self.vae, requests, start.tenant)
+        return made.at[:, :1].set(first)
 
     def initial_latents(
         self, requests: Sequence[Request], tenant: str = ""

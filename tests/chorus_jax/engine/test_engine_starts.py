@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -38,15 +39,30 @@ def test_the_noise_of_a_source_is_not_mixed_with_it_again(filled, monkeypatch):
     monkeypatch.setattr(filled.pipeline, "noise", watched)
     made = [filled.generate(small(BLUE, seed=seed)) for seed in (0, 5)]
     assert [x.video.request.seed for x in made] == [0, 5]
-    assert drawn == [OTHER_NOISE, 5]
+    assert list(dict.fromkeys(drawn)) == [OTHER_NOISE, 5]
     heads = {head.id: head for head in filled.cache.store}
     assert [heads[x.entry].noises for x in made] == [(0, OTHER_NOISE), (0, 5)]
     # Nor that of a source of the source.
     filled.cache.store.delete(made[0].ledger.source)
     filled.cache.store.delete(made[0].entry)
     filled.policies = lambda _: replace(policy(), tiers=(Tier(0.0, 2, 4),))
+    drawn.clear()
     last = filled.generate(small(OTHERS[0], seed=0))
-    assert last.ledger.source == made[1].entry and drawn[2:] == [OTHER_NOISE]
+    assert last.ledger.source == made[1].entry and {*drawn} == {OTHER_NOISE}
+
+
+def test_a_hit_begins_on_the_straight_path_from_clean_latents_to_noise(filled):
+    """And at noise level 1 with the noise, bit for bit, as a full run does."""
+    pipeline, request = filled.pipeline, small(RED, seed=4)
+    conditions, _ = pipeline.condition([request])
+    geometry = pipeline.model.geometry(request)
+    [video] = pipeline(request)
+    clean = geometry.named(jnp.asarray(video.latents[None]))
+    noise = pipeline.noise([request], geometry, conditions)
+    at = lambda level: pipeline.noise([request], geometry, conditions, "", clean, level)
+    want = 0.7 * video.latents + 0.3 * noise[0]
+    np.testing.assert_allclose(at(0.3)[0], want, atol=1e-6)
+    np.testing.assert_array_equal(at(1.0), noise)
 
 
 def test_a_drawn_seed_asks_for_the_same_video_again(filled):

@@ -1,6 +1,5 @@
 """From tiers to plans, from entries to sources, from scores to gains."""
 
-import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +12,6 @@ from chorus_jax.engine.plans import (
     padded,
     planned,
     region_plan,
-    renoised,
 )
 from chorus_jax.families.forward import Geometry
 from chorus_jax.inter_request.policy.policy import CONTEXTS, Policy, Regions, Tier
@@ -123,19 +121,3 @@ def test_stored_latents_of_two_streams_are_those_of_a_batch():
 def test_masks_are_cut_or_filled_up(rows, want):
     found = padded(np.array([True, False]), rows)
     assert found.tolist() == ([True, False, False] if want == 3 else want)
-
-
-def test_a_renoised_start_lies_between_clean_latents_and_the_noise():
-    sigmas = (1.0, 0.9, 0.5, 0.3, 0.0)
-    geometry = Geometry((("video", SHAPE),), (1, 2, 2), (1, 1, 1), (1, 1, 1))
-    noise = jax.random.normal(jax.random.key(0), (1, *SHAPE))
-    clean = entry().latents[None]
-    source = renoised(entry(), Tier(0.5, 1, 3), sigmas, geometry, noise)
-    np.testing.assert_allclose(source.start, 0.1 * clean + 0.9 * noise, atol=1e-6)
-    np.testing.assert_allclose(source.end, 0.7 * clean + 0.3 * noise, atol=1e-6)
-    # One Euler step of its velocity leads from one to the other.
-    led = source.start + (sigmas[3] - sigmas[1]) * source.velocity
-    np.testing.assert_allclose(led, source.end, atol=1e-5)
-    # At the first level it is a full run's, bit for bit.
-    alone = renoised(entry(), Tier(0.5, 1, 3), (0.0, 1.0, 0.5, 0.0), geometry, noise)
-    np.testing.assert_array_equal(alone.start, noise)

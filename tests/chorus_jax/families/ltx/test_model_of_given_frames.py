@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from chorus_jax.denoise import loop
-from chorus_jax.engine import Cache, Engine
+from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.protocols import RunStart
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
@@ -180,17 +180,22 @@ def test_reuse_with_given_frames(ours):
     engine = Engine(ours, cache, Policy(4, tiers, Regions(reach=0, limit=math.inf)))
     miss, again = engine.generate(request), engine.generate(request)
     hit = engine.generate(small(BLUE, ends, seed=8))
-    elsewhere = engine.generate(small(BLUE, other, seed=9))
+    elsewhere = engine.generate(small(BLUE, other, seed=9), Reuse(write=False))
+    engine.generate(request.changed(seed=6), Reuse(other_inputs=True))
+    asked = Reuse(other_inputs=True, write=False)
+    own = engine.generate(small(BLUE, other, seed=9), asked)
     cache.close()
     np.testing.assert_array_equal(miss.video.frames, plain.frames)
     assert (miss.ledger.kind, again.ledger.kind) == ("miss", "exact")
     np.testing.assert_array_equal(again.video.frames, miss.video.frames)
     assert hit.ledger.kind == "semantic" and hit.ledger.active == 1
     assert elsewhere.ledger.kind == "miss"  # other images are another recipe
-    # The first image stands in the hit's latents as in its source's, but for their
-    # bfloat16 in the store.
-    video, first = (x.video.latents["video"] for x in (hit, miss))
-    np.testing.assert_allclose(video[:1], first[:1], rtol=2**-7)
+    # The first image stands in the hit's latents as it was encoded, also where its
+    # source shows another one.
+    assert own.ledger.kind == "semantic"
+    for made, full in ((hit, miss), (own, elsewhere)):
+        video, first = (x.video.latents["video"] for x in (made, full))
+        np.testing.assert_array_equal(video[:1], first[:1])
 
 
 def test_a_batch_is_its_requests(ours):

@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from chorus_jax.families.forward import Geometry
 from chorus_jax.nets.tokens import Tiling
 from chorus_jax.schedulers import named
+from chorus_jax.schedulers.flow import add_noise
 from chorus_jax.text.prompts import Tokens
 from tests.chorus_jax.families.toy.forward import (
     CHANNELS,
@@ -112,10 +113,8 @@ class ToyModel:
         return {"high": given, "low": given}, tokens.cut[:b]
 
     def begin(self, noise, requests, start):
-        return noise
-
-    def with_given(self, latents, requests, tenant=""):
-        return latents
+        initial = start.initial_latents.items()
+        return noise | {k: add_noise(x, noise[k], start.level) for k, x in initial}
 
     def initial_latents(self, requests, tenant=""):
         return {}
