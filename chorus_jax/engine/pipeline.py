@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import secrets
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,7 @@ from chorus_jax.families.protocols import (
     EnlargingModel,
     LoadOptions,
     OffloadingModel,
+    RequestCheck,
     RunStart,
     SoundModel,
     VideoModel,
@@ -58,18 +59,18 @@ class Pipeline:
     Attributes:
         model: the loaded model.
         defaults: the settings of requests that are made by `request`.
-        check_memory: raises ValueError for a request that needs more memory than the
-            devices have; refuses nothing by default.
+        checker: the check of requests before they are run, which knows the devices'
+            memory; refuses nothing by default.
     """
 
     def __init__(
         self,
         model: VideoModel,
         defaults: Defaults = GENERAL,
-        check_memory: Callable[[Request], None] = lambda request: None,
+        checker: RequestCheck = lambda request, batch=1: None,
     ):
         self.model, self.defaults = model, defaults
-        self.check_memory = check_memory
+        self.checker = checker
 
     @classmethod
     def load(
@@ -129,7 +130,7 @@ class Pipeline:
         """
         self.model.geometry(request)
         self.model.check_mesh(request, batch)
-        self.check_memory(request)
+        self.checker(request, batch)
 
     def request(self, prompt: str, **fields: Any) -> Request:
         """Makes a request with this model's defaults.

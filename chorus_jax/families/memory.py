@@ -23,6 +23,7 @@ def least_memory(
     latents: tuple[int, ...],
     request: Request,
     options: LoadOptions,
+    batch: int = 1,
 ) -> int:
     """A lower bound of the bytes that a request needs, weights included.
 
@@ -34,6 +35,7 @@ def least_memory(
         latents: the shape of the latents.
         request: the request to run.
         options: those that the model is loaded with.
+        batch: the number of such requests that run at once.
     """
     width = lambda stored: BYTES[options.dtype or stored]
     weights = {
@@ -44,14 +46,16 @@ def least_memory(
     tokens = math.prod(grid) * request.passes * config.heads * config.head_width
     frames = request.frames * request.height * request.width * 3
     work = tokens * width(config.dtype) * STREAMS
-    run = max(work + math.prod(latents) * LATENTS * 4, frames)
+    run = batch * max(work + math.prod(latents) * LATENTS * 4, frames)
     return max(loaded, loaded - encoder + run)
 
 
-def check_request_memory(needed: int, request: Request) -> None:
-    """Raises a ValueError if a request needs more memory than there is."""
+def check_request_memory(needed: int, request: Request, batch: int = 1) -> None:
+    """Raises a ValueError if `batch` such requests need more memory than there is."""
+    size = f"{request.frames} frames of {request.width}x{request.height} pixels"
+    what, fewer = size, ""
+    if batch > 1:
+        what, fewer = f"{batch} videos at once, each of {size},", ", or fewer at once"
     check_memory(
-        needed,
-        f"{request.frames} frames of {request.width}x{request.height} pixels",
-        "give a smaller width and height, or fewer frames",
+        needed, what, f"give a smaller width and height, or fewer frames{fewer}"
     )

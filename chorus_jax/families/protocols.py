@@ -35,8 +35,8 @@ class RunStart:
 
     Attributes:
         conditions: the conditions of each transformer, by name.
-        initial_latents: latents to add noise to, by stream; empty to start from pure
-            noise.
+        initial_latents: latents to add noise to, by stream: of an input video, or of
+            the source of a hit; empty to start from pure noise.
         level: the noise level of `initial_latents`, 0 to 1.
         tenant: the owner of the requests; encoded inputs are remembered per tenant.
     """
@@ -118,13 +118,8 @@ class VideoModel(Protocol):
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: "RunStart"
     ) -> Latents:
-        """The first latents of a run: noise, except where the requests give frames."""
-
-    def with_given(
-        self, latents: Latents, requests: Sequence[Request], tenant: str = ""
-    ) -> Latents:
-        """Latents of an earlier run with these requests' given frames written into
-        them, as far as no step changes those frames."""
+        """The first latents of a run: noise, or initial latents with noise, except
+        where the requests give frames."""
 
     def initial_latents(
         self, requests: Sequence[Request], tenant: str = ""
@@ -246,6 +241,15 @@ class LoadOptions:
 
 
 @runtime_checkable
+class RequestCheck(Protocol):
+    """The check of a folder's requests, before anything is run."""
+
+    def __call__(self, request: Request, batch: int = 1) -> None:
+        """Raises a ValueError if the model cannot run `batch` such requests at once, or
+        not in this machine's memory."""
+
+
+@runtime_checkable
 class Family(Protocol):
     """A model family, as the registry lists it.
 
@@ -268,7 +272,7 @@ class Family(Protocol):
 
     def checker(
         self, folder: Path, options: LoadOptions = LoadOptions()
-    ) -> Callable[[Request], None]:
+    ) -> RequestCheck:
         """A check of requests: it raises a ValueError for a request that the folder's
         model cannot run, or not in this machine's memory.
 

@@ -11,7 +11,7 @@ from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx_shared.solving import check_cache
 from chorus_jax.families.memory import check_request_memory, least_memory
 from chorus_jax.families.outlines import Outline, abstract_parts, named
-from chorus_jax.families.protocols import LoadOptions, VideoModel
+from chorus_jax.families.protocols import LoadOptions, RequestCheck, VideoModel
 from chorus_jax.request import Request
 
 
@@ -34,7 +34,7 @@ class SharedLTXFamily:
 
     def checker(
         self, folder: Path, options: LoadOptions = LoadOptions()
-    ) -> Callable[[Request], None]:
+    ) -> RequestCheck:
         """The check of requests. It raises a ValueError for what the model cannot run
         (see the `check` of the family's sizes), and if there is too little memory.
 
@@ -50,15 +50,15 @@ class SharedLTXFamily:
         )
         stored = {name: card.part(names[name]) for name in parts.parts(card)}
 
-        def check(request: Request) -> None:
+        def check(request: Request, batch: int = 1) -> None:
             sizes.check(request)
             check_cache(request, sizes, schedule, parts.branches)
             if mesh is not None:
-                sizes.check_mesh(mesh, request, 1)
+                sizes.check_mesh(mesh, request, batch)
             grid, network = sizes.grid(request), sizes.transformer
             shape = (*grid, network.in_channels)
-            needed = least_memory(stored, network, grid, shape, request, options)
-            check_request_memory(needed, request)
+            needed = least_memory(stored, network, grid, shape, request, options, batch)
+            check_request_memory(needed, request, batch)
 
         return check
 

@@ -1,6 +1,6 @@
 """Wan as the registry lists it: how its folders are loaded, checked and described."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,12 @@ from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.memory import check_request_memory
 from chorus_jax.families.outlines import Outline, named
-from chorus_jax.families.protocols import HOST, Defaults, LoadOptions
+from chorus_jax.families.protocols import (
+    HOST,
+    Defaults,
+    LoadOptions,
+    RequestCheck,
+)
 from chorus_jax.families.wan import outlines
 from chorus_jax.families.wan.area import fitted
 from chorus_jax.families.wan.dit import WanDiT
@@ -40,7 +45,7 @@ class WanFamily:
 
     def checker(
         self, folder: Path, options: LoadOptions = LoadOptions()
-    ) -> Callable[[Request], None]:
+    ) -> RequestCheck:
         """The check of requests. It raises a ValueError for sizes that the model or the
         mesh does not divide, and for a request that needs more memory than there is.
 
@@ -50,11 +55,12 @@ class WanFamily:
         sizes, card = Sizes.read(folder, options.transformer), Card.read(folder)
         options.check_experts(sizes.experts)
 
-        def check(request: Request) -> None:
+        def check(request: Request, batch: int = 1) -> None:
             sizes.check(request)
             if options.mesh is not None:
-                sizes.check_mesh(options.mesh, request, 1)
-            check_request_memory(least_memory(sizes, card, request, options), request)
+                sizes.check_mesh(options.mesh, request, batch)
+            needed = least_memory(sizes, card, request, options, batch)
+            check_request_memory(needed, request, batch)
 
         return check
 

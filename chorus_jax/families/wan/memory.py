@@ -10,10 +10,10 @@ from chorus_jax.request import Request
 
 
 def least_memory(
-    sizes: Sizes, card: Card, request: Request, options: LoadOptions
+    sizes: Sizes, card: Card, request: Request, options: LoadOptions, batch: int = 1
 ) -> int:
-    """A lower bound of the bytes that a request needs on the devices, including the
-    weights of all parts except an idle expert in the host's memory."""
+    """A lower bound of the bytes that `batch` such requests need on the devices,
+    including the weights of all parts except an idle expert in the host's memory."""
     names = stored_names(options.transformer)
     idle = (LOW,) if options.idle_expert == HOST else ()
     loaded = (x for x in parts_of(card, options.transformer) if x not in idle)
@@ -24,4 +24,5 @@ def least_memory(
         sizes.latent_shape(request),
         request,
         options,
+        batch,
     )

@@ -4,10 +4,12 @@ import json
 import shutil
 from dataclasses import replace
 
+import jax
 import pytest
 
 import chorus_jax
 from chorus_jax.devices import memory
+from chorus_jax.devices.sharding import make_mesh
 from chorus_jax.families import registry
 from chorus_jax.families.protocols import Family, LoadOptions, VideoModel
 from chorus_jax.request import Request
@@ -66,6 +68,23 @@ def test_what_does_not_fit_in_memory_is_refused(card_alone, monkeypatch):
     checked(card_alone, monkeypatch)
     with pytest.raises(ValueError, match="121 frames of 70400x70400 pixels need at"):
         checked(card_alone, monkeypatch, 1024, frames=121, height=70400, width=70400)
+
+
+def test_a_batch_is_checked_as_a_batch(card_alone, monkeypatch):
+    """Both that a mesh divides it, and that it fits in memory."""
+    size = {"frames": 9, "height": 64, "width": 64, "solver": "euler"}
+    request, mesh = (
+        Request("", guidance_scale=3.0, **size),
+        make_mesh(data=4, devices=jax.devices()[:4]),
+    )
+    monkeypatch.setattr(memory, "total_memory", lambda: 2**50)
+    family = registry.family_of(card_alone)
+    check = family.checker(card_alone, LoadOptions(mesh=mesh))
+    with pytest.raises(ValueError, match="data=4, which does not divide 2"):
+        check(request)
+    check(request, 2)
+    with pytest.raises(ValueError, match="10{12} videos at once, each of 9 frames"):
+        check(request, 10**12)
 
 
 def test_an_idle_expert_is_refused_before_weights_are_read(card_alone, monkeypatch):
