@@ -82,15 +82,29 @@ class AudioVideoSides(NamedTuple):
     """Side outputs of a layer.
 
     Attributes:
-        keys: keys and values of the video's tokens; None where branches are reused.
+        keys: keys and values of the video's tokens; None where branches are reused and
+            no keys are needed.
         share: the share of the video's attention to the text that goes to the watched
-            words; None if none are watched, or branches are reused.
+            words; None if none are watched.
         outputs: the outputs of `BRANCHES`, where they may be reused.
     """
 
     keys: VideoKeys | None
     share: Float[Array, "*l b n"] | None
     outputs: tuple[Float[Array, "*l b n c"], ...] | None = None
+
+
+class NeededSides(NamedTuple):
+    """The side outputs that a pass needs: the branches that they come from are computed
+    in every step, even if the pass reuses branches.
+
+    Attributes:
+        keys: whether keys and values of the video's tokens are needed.
+        share: whether the share of the attention to the text is needed.
+    """
+
+    keys: bool = False
+    share: bool = False
 
 
 class LayerInputs(NamedTuple):
@@ -103,6 +117,7 @@ class LayerInputs(NamedTuple):
         words: the gains, and the words whose attention is measured.
         attended_keys: the keys that tokens of both streams attend to in the video.
         apart: rows that leave out a part of the attention.
+        needed: the side outputs that the pass needs.
     """
 
     times: AudioVideoTimes
@@ -111,6 +126,7 @@ class LayerInputs(NamedTuple):
     words: Words
     attended_keys: VideoKeys = VideoKeys(Alone(), Alone())
     apart: Apart = Apart()
+    needed: NeededSides = NeededSides()
 
 
 class StreamParts(nnx.Module):
@@ -217,10 +233,9 @@ class AudioVideoBlock(nnx.Module):
             constrain(tokens.video, "batch", "tokens", None),
             constrain(tokens.audio, "batch", None, None),
         )
-        if reuse is not None:
-            outputs = (*attended, *read, *heard, *fed)
-            return tokens, AudioVideoSides(None, None, outputs)
-        return tokens, AudioVideoSides(VideoKeys(own, seen), share)
+        keys = None if own is None else VideoKeys(own, seen)
+        outputs = None if reuse is None else (*attended, *read, *heard, *fed)
+        return tokens, AudioVideoSides(keys, share, outputs)
 
     def over_themselves(
         self, tokens: Streams, given: LayerInputs, reuse: BranchReuse | None
@@ -241,7 +256,8 @@ class AudioVideoBlock(nnx.Module):
                     part.attn, y, turned, beside, given.apart.passive
                 )
 
-            out, keys = taken(reuse, branch, attend, x)
+            needed = branch == 0 and given.needed.keys
+            out, keys = taken(reuse, branch, attend, x, needed)
             video_keys = keys if branch == 0 else video_keys
             outputs.append(out)
             moved.append(leave(x, out, gate))
@@ -267,7 +283,8 @@ class AudioVideoBlock(nnx.Module):
                 keys = part.text_keys(given.text[place], times)
                 return over_words(part.cross, y, keys, words)
 
-            out, share = taken(reuse, 2 + place, read, x)
+            needed = place == 0 and given.needed.share
+            out, share = taken(reuse, 2 + place, read, x, needed)
             shares.append(share)
             outputs.append(out)
             moved.append(leave(x, out, rows[2]) if rows else x + out)
@@ -308,7 +325,8 @@ class AudioVideoBlock(nnx.Module):
                 )
                 return out, memory
 
-            out, memory = taken(reuse, 4 + place, attend, tokens)
+            needed = place == 1 and given.needed.keys
+            out, memory = taken(reuse, 4 + place, attend, tokens, needed)
             seen = memory if place == 1 else seen
             outputs.append(out)
             gate = modulations[place][4]

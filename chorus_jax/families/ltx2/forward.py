@@ -25,6 +25,7 @@ from chorus_jax.families.ltx2.block import (
     AudioVideoBlock,
     AudioVideoSides,
     LayerInputs,
+    NeededSides,
     Positions,
     VideoKeys,
 )
@@ -204,17 +205,9 @@ class AudioVideoForward:
 
         A pass of all layers over a region writes its keys into the held ones, layer by
         layer; a pass of some layers leaves them in a stack, for `hold`.
-
-        Raises:
-            ValueError: for `reuse` in a pass that has to return keys or attention
-                shares.
         """
         watched = getattr(self.tokens, "words", None)
-        if reuse is not None and (self.keeps_keys or watched is not None):
-            raise ValueError(
-                "a pass that reuses branches leaves no keys and no attention shares: "
-                "run it without reuse where a region needs them"
-            )
+        needed = NeededSides(self.keeps_keys, watched is not None)
         conditions, b = self.conditions, len(self.i)
         times, positions = self.times, self.positions()
         own = times.blocks._replace(video=self.of_kinds(times.blocks.video))
@@ -233,6 +226,7 @@ class AudioVideoForward:
                 words,
                 self.attended_keys(held),
                 self.apart(passive),
+                needed,
             )
             tokens, sides = block(tokens, given, branches)
             return tokens, sides._replace(keys=self.held_layout(sides.keys))

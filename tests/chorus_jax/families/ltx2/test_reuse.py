@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from chorus_jax.audio_video import AudioVideoGuidance
-from chorus_jax.engine import Cache, Engine
+from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.forward import (
     TRANSFORMER,
@@ -24,7 +24,8 @@ from chorus_jax.families.forward import (
     evaluate,
 )
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
-from chorus_jax.intra_request import SkipSteps
+from chorus_jax.intra_request import EveryStep, SkipSteps
+from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.intra_request.tea import TeaCache
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.nets.tokens import from_patches, to_patches
@@ -201,6 +202,28 @@ def test_the_engine_misses_hits_and_repeats(pipeline):
     np.testing.assert_array_equal(*sounds)
     assert hit.ledger.kind == "semantic" and hit.ledger.equivalents < STEPS - 1
     assert np.abs(hit.video.sound.samples - sounds[0]).max() > 0
+
+
+@pytest.mark.parametrize("found_by", ["velocity", "attention"])
+def test_caches_of_branches_run_in_hits_with_a_region(pipeline, found_by):
+    """The region's keys and the attention to words come from computed branches."""
+    regions = Regions(reach=0, limit=math.inf, found_by=found_by)
+    every, neutral = EveryStep(), TaylorSeer(interval=1, grain="branches")
+    some = TaylorSeer(interval=2, first=1, last=1, grain="branches")
+    policy = Policy(STEPS, (Tier(0.3, 1, 5, active=0.5),), regions)
+    hits = []
+    cache = Cache.in_memory()
+    for step_cache in (every, neutral, some):
+        engine = Engine(pipeline, cache, replace(policy, cache=step_cache))
+        engine.generate(small())
+        hits.append(engine.generate(small(BLUE, seed=4), Reuse(write=False)))
+    cache.close()
+    plain, same, fewer = hits
+    assert {x.ledger.kind for x in hits} == {"semantic"}
+    assert {x.ledger.active for x in hits} == {0.5}
+    assert plain.ledger.equivalents == same.ledger.equivalents
+    assert fewer.ledger.equivalents < plain.ledger.equivalents
+    close(same.video.latents, plain.video.latents, atol=1e-4)
 
 
 def test_token_budgets(pipeline):
