@@ -39,18 +39,21 @@ class TokenForecasts:
     sets: tuple[tuple[int, ...], ...]
     tiles: int
 
-    def past(self) -> Int[np.ndarray, "steps t k"]:
-        """For each step and rank the last steps that ran the tile, newest first."""
-        now = np.full((self.tiles, self.cache.depth), NONE)
+    def past(self) -> Int[np.ndarray, "steps rows k"]:
+        """For each step and rank the last steps that ran the tile, newest first.
+
+        The last row has the last steps that ran any tile.
+        """
+        now = np.full((self.tiles + 1, self.cache.depth), NONE)
         past = []
         for i, ranks in enumerate(self.sets, self.first):
-            rows = list(ranks)
+            rows = [*ranks, self.tiles] if ranks else []
             now[rows, 1:], now[rows, 0] = now[rows, :-1], i
             past.append(now.copy())
         return np.stack(past)
 
-    def weights(self, schedule: Schedule) -> Float32[np.ndarray, "steps t k"]:
-        """The weights of each tile's last velocities, by step and rank.
+    def weights(self, schedule: Schedule) -> Float32[np.ndarray, "steps rows k"]:
+        """The weights of each tile's last velocities, by step and rank (see `past`).
 
         A tile that is run takes the velocity of this step.
         """
@@ -77,8 +80,8 @@ class TokenForecasts:
     ) -> Latents:
         """The velocities of all tokens of the scope at step `i`.
 
-        Streams other than the video's are run in all steps that run any tile, so they
-        have the forecast of rank 0.
+        Streams other than the video's are run in all steps that run any tile, and are
+        forecast from these.
 
         Args:
             scope: the tokens.
@@ -88,8 +91,9 @@ class TokenForecasts:
         """
         weights = jnp.asarray(self.weights(scope.run.solver.schedule))
         now = weights[i[0] - self.first]
+        whole = now[-1]
         tiles = now[jnp.argsort(order, axis=1)]
-        added = lambda *x: sum((w * v for w, v in zip(now[0], x)), jnp.zeros(()))
+        added = lambda *x: sum((w * v for w, v in zip(whole, x)), jnp.zeros(()))
         others = jax.tree.map(lambda *x: added(*x).astype(x[0].dtype), *velocities)
         patches = [scope.tiles(velocity) for velocity in velocities]
         rows = [tiles[:, :, k, None, None] for k in range(len(patches))]
