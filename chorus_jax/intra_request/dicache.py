@@ -22,6 +22,7 @@ from chorus_jax.intra_request.changes import (
     forced,
     relative,
 )
+from chorus_jax.intra_request.fitting import RunProperties, check_layers
 from chorus_jax.intra_request.history import NONE, History
 from chorus_jax.intra_request.scheduled import share
 from chorus_jax.nets.control import select, when
@@ -70,6 +71,10 @@ class DiCache:
                 "expected 1 or more layers and a retention from 0 to 1, got "
                 f"{self.depth} and {self.retention}"
             )
+
+    def check(self, run: RunProperties) -> None:
+        """Raises a ValueError for a model without layers beside the first ones."""
+        check_layers("depth", self.depth, run)
 
     def init(self, forward: Forward) -> DiState:
         """The state before the first step."""

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import Forward, Held, Latents
 from chorus_jax.intra_request.changes import check_threshold, forced, relative
+from chorus_jax.intra_request.fitting import RunProperties, check_layers
 from chorus_jax.intra_request.scheduled import share
 from chorus_jax.nets.control import select, when, zeros
 from chorus_jax.schedulers.flow import Schedule
@@ -68,6 +69,10 @@ class FirstBlock:
                 "expected 1 or more layers at the front and 0 or more steps in a row, "
                 f"got {self.front} and {self.longest}"
             )
+
+    def check(self, run: RunProperties) -> None:
+        """Raises a ValueError for a model without layers beside the first ones."""
+        check_layers("front", self.front, run)
 
     def init(self, forward: Forward) -> FirstBlockState:
         """The state before the first step."""

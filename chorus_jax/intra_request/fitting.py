@@ -33,6 +33,16 @@ class FittedCache(Protocol):
         """Raises a ValueError for a run that it does not fit."""
 
 
+def check_layers(name: str, count: int, run: RunProperties) -> None:
+    """Raises a ValueError for a run without further layers than the first `count`; a
+    step cache has this number in its field `name`."""
+    if count >= run.layers:
+        raise ValueError(
+            f"{name}={count} would run all of the model's {run.layers} layers in every "
+            f"step: give a {name} below {run.layers}"
+        )
+
+
 def check_fits(cache: StepCache, run: RunProperties) -> None:
     """Raises a ValueError if a step cache was made for other steps, another model or
     another size."""

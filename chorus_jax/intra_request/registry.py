@@ -3,9 +3,10 @@
 import ast
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, is_dataclass
 from inspect import Parameter
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args
 
 from chorus_jax.intra_request.bac import BAC
 from chorus_jax.intra_request.dicache import DiCache
@@ -54,6 +55,12 @@ CACHES: dict[str, type] = {
     "bac": BAC,
     "harmonica": HarmoniCa,
 }
+# The values that options of these types accept, in words and by type.
+VALUES: dict[type, tuple[str, tuple[type, ...]]] = {
+    bool: ("true or false", (bool,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+}
 PUBLISHED: dict[str, Callable[..., StepCache]] = {
     "tea": TeaCache.published,
     "mag": MagCache.published,
@@ -74,10 +81,9 @@ def make(name: str, options: dict[str, Any]) -> StepCache:
             f"no step cache is named {name!r}: choose one of {', '.join(CACHES)}"
         )
     plain = {key: _hashable(value) for key, value in options.items()}
-    if "variant" not in plain:
-        check_numbers(name, plain)
     published = "variant" in plain and name in PUBLISHED
     made = PUBLISHED[name] if published else CACHES[name]
+    check_values(name, made, plain)
     try:
         return made(**plain)
     except TypeError as error:
@@ -91,15 +97,21 @@ def make(name: str, options: dict[str, Any]) -> StepCache:
         ) from error
 
 
-def check_numbers(name: str, options: Mapping[str, Any]) -> None:
-    """Raises a ValueError for an option that must be a number and is not."""
-    kinds = {field.name: field.type for field in fields(CACHES[name])}
+def check_values(
+    name: str, made: Callable[..., StepCache], options: Mapping[str, Any]
+) -> None:
+    """Raises a ValueError for an option that must be a number, or true or false, and is
+    not. `made` makes the cache, and its annotations say what is expected."""
+    parameters = inspect.signature(made).parameters
     for key, value in options.items():
-        integral = isinstance(value, int) and not isinstance(value, bool)
-        if kinds.get(key) is int and not integral:
-            raise ValueError(f"{key} of {name} must be a whole number, got {value!r}")
-        if kinds.get(key) is float and not (integral or isinstance(value, float)):
-            raise ValueError(f"{key} of {name} must be a number, got {value!r}")
+        annotation = parameters[key].annotation if key in parameters else None
+        kinds = get_args(annotation) if isinstance(annotation, UnionType) else ()
+        wanted = next((x for x in VALUES if x in (*kinds, annotation)), None)
+        if wanted is None or (value is None and NoneType in kinds):
+            continue
+        words, types = VALUES[wanted]
+        if not isinstance(value, types) or isinstance(value, bool) != (wanted is bool):
+            raise ValueError(f"{key} of {name} must be {words}, got {value!r}")
 
 
 def fault(parameters: Mapping[str, Parameter], options: Iterable[str]) -> str:
