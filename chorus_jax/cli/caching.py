@@ -7,10 +7,18 @@ from pathlib import Path
 
 from chorus_jax.cli.given import MEASURED
 from chorus_jax.cli.run_settings import run_of
-from chorus_jax.engine import Cache, Pipeline, Policies, Reuse, policies_for
+from chorus_jax.engine import (
+    Cache,
+    Pipeline,
+    Policies,
+    Reuse,
+    policies_for,
+    policies_of_file,
+)
 from chorus_jax.inter_request.policy import policy_file
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.inter_request.policy.policy_file import Measured
 from chorus_jax.intra_request import cache_file
 from chorus_jax.request import Request
 
@@ -70,9 +78,9 @@ def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
         return lambda request: default_policy(request.step_count)
     if options.policy is None:
         return policies_for(pipeline.fingerprints)
-    policy = read_policy(options.policy)
-    warn_foreign(options.policy, pipeline)
-    return lambda request: policy.for_steps(request.step_count)
+    measured = policy_file.read(options.policy)
+    warn_foreign(options.policy, measured, pipeline)
+    return policies_of_file(measured, f"--policy {options.policy}")
 
 
 def check_measured(
@@ -84,10 +92,9 @@ def check_measured(
         cache_file.read(Path(file)).check(weights, run_of(request))
 
 
-def warn_foreign(file: Path, pipeline: Pipeline) -> None:
-    """Warns of a policy that was measured on other weights."""
-    weights = policy_file.read(file).weights
-    if weights and weights != pipeline.fingerprints:
+def warn_foreign(file: Path, measured: Measured, pipeline: Pipeline) -> None:
+    """Warns of a policy in a file that was measured on other weights."""
+    if measured.weights and measured.weights != pipeline.fingerprints:
         log.warning(
             "--policy %s was measured on other weights: how much of a source these may "
             "reuse is not known; measure it with `chorus calibrate`",

@@ -11,7 +11,13 @@ from chorus_jax.engine.events import Denoised, Event, Observer, Progress, Video
 from chorus_jax.engine.ledger import Kind, Ledger
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.plans import planned
-from chorus_jax.engine.policies import Policies, default_for, policies_for, sampler_of
+from chorus_jax.engine.policies import (
+    Policies,
+    default_for,
+    policies_for,
+    policies_of_file,
+    sampler_of,
+)
 from chorus_jax.engine.reuse import Reuse, StoppedError
 
 __all__ = [
@@ -32,5 +38,6 @@ __all__ = [
     "default_for",
     "planned",
     "policies_for",
+    "policies_of_file",
     "sampler_of",
 ]

@@ -27,7 +27,7 @@ class Ledger:
         active: the share of the tokens that was run up to K2, 0 to 1.
         reason: why the request was a miss, why the stored video of the same request was
             not returned, or why a hit ran all tokens (the videos differ beyond the
-            region, or the caller's region was not used); "" otherwise.
+            region, or the tier's or the caller's region was not used); "" otherwise.
         step_cache: the step cache that ran, as a policy file describes it; "" if every
             step was computed.
         taken_over: the work that the step cache saved, in full steps, by reusing or

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from chorus_jax.inter_request.policy.policies import calibrated, default_policy
 from chorus_jax.inter_request.policy.policy import Policy
-from chorus_jax.inter_request.policy.policy_file import Sampler
+from chorus_jax.inter_request.policy.policy_file import Measured, Sampler
 from chorus_jax.intra_request import EveryStep
 from chorus_jax.request import Request
 
@@ -69,15 +69,38 @@ def policies_for(weights: Mapping[str, str]) -> Policies:
                 steps,
             )
             return default_policy(steps)
-        if measured.sampler not in (None, sampler):
-            log.warning(
-                "the policy of %d steps was measured with %s, this request has %s: "
-                "how much it may reuse is not known",
-                *(steps, measured.sampler, sampler),
-            )
+        warn_sampler(f"the policy of {steps} steps", measured, sampler)
         return measured.policy
 
-    def policies(request: Request) -> Policy:
-        return policy(request.step_count, sampler_of(request))
+    return lambda request: policy(request.step_count, sampler_of(request))
 
-    return policies
+
+def policies_of_file(measured: Measured, name: str) -> Policies:
+    """The policy of a file, scaled to each request's number of steps.
+
+    Once for each number of steps and sampler, the log warns if it was measured with
+    another number of steps, solver, shift or guidance; `name` names the file.
+    """
+
+    @functools.cache
+    def policy(steps: int, sampler: Sampler) -> Policy:
+        if steps != measured.policy.steps:
+            log.warning(
+                "%s was measured at %d steps: at %d its stages are scaled, it has no "
+                "step cache, and how much it may reuse is not known",
+                *(name, measured.policy.steps, steps),
+            )
+        warn_sampler(name, measured, sampler)
+        return measured.policy.for_steps(steps)
+
+    return lambda request: policy(request.step_count, sampler_of(request))
+
+
+def warn_sampler(name: str, measured: Measured, sampler: Sampler) -> None:
+    """Warns if a policy was measured with another sampler."""
+    if measured.sampler not in (None, sampler):
+        log.warning(
+            "%s was measured with %s, this request has %s: how much it may reuse is "
+            "not known",
+            *(name, measured.sampler, sampler),
+        )

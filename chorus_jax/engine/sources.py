@@ -2,6 +2,7 @@
 
 import logging
 
+from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.devices.sharding import token_split
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.given import Given
@@ -11,6 +12,7 @@ from chorus_jax.engine.prompt import PromptReading
 from chorus_jax.engine.running import Hit
 from chorus_jax.engine.task import Task
 from chorus_jax.inter_request.match.matching import Match, Rejection
+from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
 
 log = logging.getLogger(__name__)
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 SAME = "another seed asks for another video than the one of the same words"
 UNUSED = "the given region was not used: no tier leaves steps for it"
 SWITCHED = "all tokens were run: the transformer changes within the region's steps"
+BUDGETED = "all tokens were run: token budgets need a region of the context 'held'"
+ROUNDED = "all tokens were run: the region, rounded up to whole shares, is all of them"
 
 
 class Sources:
@@ -65,14 +69,31 @@ class Sources:
         tier = None if given is None else given.tier(tiers, task.policy.steps)
         if given is None or tier is None:
             tier, policy, mask = tiers[-1], task.policy, None
-            reason = "" if given is None else UNUSED
+            reason, given = "" if given is None else UNUSED, None
         else:
             policy, mask, reason = given.policy(task.policy), given.mask, ""
         wanted = planned(policy, tier, tiling, split, task.request.token_budgets)
         plan = within_expert(wanted, model.experts(task.request))
         if plan != wanted:
-            mask, reason = None, SWITCHED
+            reason = SWITCHED
+        elif not reason and asks_region(tier, given) and not has_region(plan):
+            context = policy.regions.context
+            budgeted = context != "held" and plan.stretches[0].budgets is not None
+            reason = BUDGETED if budgeted else ROUNDED
+        mask = mask if has_region(plan) else None
         return Hit(match, entry, tier, plan, mask, reason)
+
+
+def asks_region(tier: Tier, given: Given | None) -> bool:
+    """Whether a tier has region steps, for its own share of the tiles or for the
+    caller's region."""
+    steps = tier.region_until - tier.reuse_until > 1
+    return steps and (tier.active < 1 or given is not None)
+
+
+def has_region(plan: StepPlan) -> bool:
+    """Whether a plan runs a region."""
+    return any(stretch.region is not None for stretch in plan.stretches)
 
 
 def refusal(match: Match) -> str:

@@ -10,7 +10,7 @@ from chorus_jax.engine import Denoised
 from chorus_jax.intra_request import SkipSteps
 from chorus_jax.intra_request.planned_tokens import PlannedTokens
 from chorus_jax.intra_request.tea import TeaCache
-from tests.chorus_jax.engine.tiny import BLUE, STEPS, policy, small
+from tests.chorus_jax.engine.tiny import BLUE, REGIONS, STEPS, policy, small
 
 NEVER = TeaCache(0.0, (1.0, 0.0))
 OFTEN = TeaCache(100.0, (1.0, 0.0))
@@ -65,6 +65,14 @@ def test_a_cache_of_hits_is_for_hits(engine, cache, work):
     (miss, _), (hit, plan) = miss_and_hit(engine, cache=cache)
     np.testing.assert_array_equal(miss.video.latents, plain[0][0].video.latents)
     assert hit.ledger.equivalents == work
+
+
+def test_what_a_cache_saved_is_counted_in_full_steps_where_all_tokens_ran(engine):
+    """The videos differ beyond the region, so the hit's four steps run all tokens."""
+    regions = replace(REGIONS, limit=0.0)
+    _, (hit, _) = miss_and_hit(engine, cache=SkipSteps((5,)), regions=regions)
+    assert (hit.ledger.active, hit.ledger.equivalents) == (1, 3)
+    assert hit.ledger.taken_over == 1
 
 
 def test_tea_cache_saves_steps_of_misses(engine):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from chorus_jax.engine import Reuse
+from chorus_jax.token_budgets import TokenBudgets, TokenGroup
 from tests.chorus_jax.engine.tiny import BLUE, REGIONS, STEPS, policy, small
 
 
@@ -30,6 +31,7 @@ def test_a_given_region_is_what_is_run(engine):
     whole = engine.generate(small(BLUE, seed=5), Reuse(region=right_part(16)))
     expected = np.abs(whole.video.latents - source.video.latents).mean(axis=(0, 1, 3))
     assert whole.ledger.active == 1 and whole.ledger.equivalents == STEPS - 2
+    assert "rounded up" in whole.ledger.reason
     # One last step of all tokens is common to both.
     assert apart[:12].mean() < 0.8 * expected[:12].mean()
     assert apart[12:].mean() > 0.9 * expected[12:].mean()
@@ -64,6 +66,18 @@ def test_a_given_region_that_cannot_be_used_is_told(engine):
     ledger = engine.generate(small(BLUE, seed=4), Reuse(region=right_part(8))).ledger
     assert ledger.kind == "semantic" and ledger.active == 1
     assert "region was not used" in ledger.reason
+
+
+@pytest.mark.parametrize("region", [None, right_part(8)], ids=["tier's", "given"])
+def test_budgets_beside_a_region_of_another_context_are_told(engine, region):
+    wanted = replace(policy(), regions=replace(REGIONS, context="dropped"))
+    engine.policies = lambda _: wanted
+    budgets = TokenBudgets(STEPS, (TokenGroup(0.5, STEPS), TokenGroup(0.5, STEPS)))
+    engine.generate(small(seed=3, tokens=budgets))
+    reuse = Reuse(region=region)
+    ledger = engine.generate(small(BLUE, seed=4, tokens=budgets), reuse).ledger
+    assert ledger.kind == "semantic" and ledger.active == 1
+    assert "token budgets need a region of the context 'held'" in ledger.reason
 
 
 def test_an_empty_region_is_refused(engine):

@@ -4,7 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from chorus_jax.engine.policies import default_for, policies_for, requested, scaled
+from chorus_jax.engine.policies import (
+    default_for,
+    policies_for,
+    policies_of_file,
+    requested,
+    scaled,
+)
 from chorus_jax.inter_request.policy import policies, policy_file
 from chorus_jax.inter_request.policy.policies import NIRVANA, default_policy
 from chorus_jax.inter_request.policy.policy import Policy
@@ -47,6 +53,19 @@ def test_another_sampler_than_was_measured_is_told_once(change, chosen, caplog):
         assert chosen(replace(REQUEST, **change)) == MEASURED
     [said] = [each.getMessage() for each in caplog.records]
     assert "was measured with Sampler(solver='euler', shift=3.0" in said
+
+
+def test_a_policy_in_a_file_says_where_it_was_not_measured(caplog):
+    """Once for each number of steps and each sampler."""
+    measured = Measured(MEASURED, WEIGHTS, Sampler("euler", 3.0, 1.0))
+    chosen = policies_of_file(measured, "policy.json")
+    assert chosen(REQUEST) == MEASURED and not caplog.records
+    for _ in range(2):
+        assert chosen(replace(REQUEST, steps=6)) == MEASURED.for_steps(6)
+        assert chosen(replace(REQUEST, solver="unipc")) == MEASURED
+    steps, sampler = (each.getMessage() for each in caplog.records)
+    assert steps.startswith("policy.json was measured at 8 steps: at 6 its stages")
+    assert sampler.startswith("policy.json was measured with Sampler(solver='euler'")
 
 
 def test_a_request_s_own_step_cache_takes_the_place_of_the_policy_s():
