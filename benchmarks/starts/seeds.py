@@ -1,4 +1,4 @@
-"""How far apart the videos of two seeds of the same prompt are, with and without reuse."""
+"""How far apart the videos of two seeds of a prompt are, with and without reuse."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

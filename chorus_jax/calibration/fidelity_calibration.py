@@ -71,9 +71,10 @@ class FidelityCalibration(Calibration):
         fresh = [targets[i] for i in sorted(order[: len(targets) // FRESH])]
         searched = [target for target in targets if target not in fresh]
         scores = tuple(x.score for x in searched if x.score is not None)
-        if sum(score >= 0 for score in scores) < FEWEST:
+        near = sum(score >= 0 for score in scores)
+        if near < FEWEST:
             raise ValueError(
-                f"{len(scores)} of {len(searched)} prompts have a source with a score "
+                f"{near} of {len(searched)} prompts have a source with a score "
                 f"of 0 or more, {FEWEST} are needed: give more prompts that are alike"
             )
         parts = [
@@ -128,4 +129,9 @@ def check(requests: Sequence[Request]) -> None:
         )
     if requests[0].step_count < 2:
         raise ValueError("a run of one step has nothing to reuse: give more --steps")
+    if requests[0].own_cache is not None or requests[0].tokens is not None:
+        raise ValueError(
+            "a calibration chooses the step cache itself, and compares with runs of "
+            "all steps and tokens: leave step_cache and tokens out of the requests"
+        )
     check_length(requests[0])

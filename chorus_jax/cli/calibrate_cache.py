@@ -62,14 +62,15 @@ def output_of(options: argparse.Namespace, folder: Path) -> Path:
     """The file to write.
 
     Raises:
-        ValueError: for a folder, or a name that `--step-cache` would not read as a file.
+        ValueError: for a folder, or a name that `--step-cache` does not take for a
+            file.
         OSError: for a folder that is missing or not writable.
     """
     out: Path = options.out or folder / f"step_cache_{options.method}{MEASURED}"
     check_file(out, "step_cache.json")
     if out.suffix != MEASURED:
         raise ValueError(
-            f"--out {out} does not end in {MEASURED}, so --step-cache would take it for "
-            f"the name of a step cache: give a name such as step_cache{MEASURED}"
+            f"--out {out} does not end in {MEASURED}, so --step-cache would take it "
+            f"for the name of a step cache: give one such as step_cache{MEASURED}"
         )
     return out

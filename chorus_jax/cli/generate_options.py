@@ -76,7 +76,10 @@ def add_inputs(group: Any) -> None:
         "which read 1 + a multiple of 8 (default: all of it, 241 at most)",
     )
     group.add_argument(
-        "--video", metavar="FILE", type=path, help="begins from its first frames and noise"
+        "--video",
+        metavar="FILE",
+        type=path,
+        help="begins from its first frames and noise",
     )
     group.add_argument(
         "--strength",
@@ -164,9 +167,7 @@ def add_sampling(make: argparse.ArgumentParser) -> None:
         help="denoising steps, or sigmas from 1 down such as 1,0.75,0.5, or timesteps "
         "such as 1000,757,522; of the shipped weights 4 runs the distilled transformer",
     )
-    group.add_argument(
-        "--solver", choices=SOLVERS, help="(default: the model's own)"
-    )
+    group.add_argument("--solver", choices=SOLVERS, help="(default: the model's own)")
     group.add_argument(
         "--shift",
         metavar="X",

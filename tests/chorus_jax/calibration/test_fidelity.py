@@ -1,13 +1,17 @@
 """Fidelity to full runs, its limits, and the journal of runs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from chorus_jax.calibration.fidelity import EQUAL, fidelity, limits_of
+from chorus_jax.calibration.fidelity_calibration import check
 from chorus_jax.calibration.journal import Journal
 from chorus_jax.calibration.losses import losses
 from chorus_jax.calibration.record import TargetRecord
 from chorus_jax.engine import Ledger
+from chorus_jax.request import Request
 
 RNG = np.random.default_rng(0)
 VIDEO = RNG.integers(0, 256, (5, 16, 16, 3), np.uint8)
@@ -32,6 +36,15 @@ def test_a_loss_reaches_its_limit_at_the_least_fidelity():
 def test_impossible_limits_are_refused(psnr, ssim):
     with pytest.raises(ValueError, match="must be above 0 and below"):
         limits_of(psnr, ssim)
+
+
+@pytest.mark.parametrize("own", [{"step_cache": "sea"}, {"tokens": "hsa-50"}], ids=str)
+def test_requests_that_reuse_work_themselves_are_no_measure(own):
+    """Their full runs would not be full, and every policy would run their cache."""
+    plain = [Request(f"a cat {i}", frames=5, steps=50) for i in range(16)]
+    check(plain)
+    with pytest.raises(ValueError, match="leave step_cache and tokens out"):
+        check([replace(request, **own) for request in plain])
 
 
 def test_a_journal_gives_back_what_was_written(tmp_path):
