@@ -60,9 +60,10 @@ def by_kind(*names: str) -> Draw:
             same = [row for row in rows if row["over"] == over]
             same.sort(key=lambda row: (-row["steps"], ARMS.index(row["row"])))
             # For rewordings, full runs are left out: their speed-ups are 1.
-            for row in same if over == "changed" else same_but_full(same):
-                arm = f"{over}, {row['steps']} steps, {row['row']}"
-                lines.append({"hits": arm, **{name: row.get(name) for name in names}})
+            shown = same if over == "changed" else same_but_full(same)
+            for arm, row in without_copies(shown):
+                figures = {name: row.get(name) for name in names}
+                lines.append({"hits": f"{over}, {arm}", **figures})
             if same:
                 counts.append(f"{over}: {counted(same)}")
         return f"{table(lines, ['hits', *names])}\n\n{' '.join(counts)}"
@@ -85,16 +86,16 @@ def counted(rows: Rows) -> str:
 def without_copies(rows: Rows) -> Iterator[tuple[str, Row]]:
     """Yields each row's label and figures.
 
-    If an arm computes the same as an arm that is already drawn, its figures are left
-    out and its label names that arm.
+    An arm that computes the same as an arm that is already drawn is left out. One that
+    computes the same as an arm without a row is labelled with that arm.
     """
-    drawn: dict[tuple[int, str], str] = {}
+    drawn = set[tuple[int, str]]()
     for row in rows:
         name = str(row["row"])
         run = str(row.get("same_as", name))
-        first = drawn.setdefault((row["steps"], run), name)
-        label = with_reason(name, run if first == name else first)
-        yield f"{row['steps']} steps, {label}", row if first == name else {}
+        if (row["steps"], run) not in drawn:
+            drawn.add((row["steps"], run))
+            yield f"{row['steps']} steps, {with_reason(name, run)}", row
 
 
 def with_reason(name: str, same: str) -> str:
