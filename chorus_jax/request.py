@@ -254,10 +254,11 @@ class Request:
 
     def changed(self, **fields: Any) -> "Request":
         """This request with other fields. A `guidance_scale` given without
-        `guidance_scale_high` and `_low` applies to all transformers."""
+        `guidance_scale_high` and `_low` applies to all transformers, and given without
+        a `guidance_schedule` it takes the place of one."""
         if "guidance_scale" in fields:
-            every = {"guidance_scale_high": None, "guidance_scale_low": None}
-            fields = every | fields
+            levels = ("guidance_scale_high", "guidance_scale_low", "guidance_schedule")
+            fields = dict.fromkeys(levels) | fields
         return replace(self, **fields)
 
     def make_solver(self) -> Solver:

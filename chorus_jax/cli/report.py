@@ -12,7 +12,6 @@ from chorus_jax.engine import Ledger, Result
 from chorus_jax.intra_request.registry import describe
 from chorus_jax.media import video
 from chorus_jax.request import Request
-from chorus_jax.token_budgets import ActiveSets
 
 SHORT = 60  # characters of a negative prompt that are shown
 
@@ -161,16 +160,15 @@ def fields_of(request: Request) -> dict[str, Any]:
     digest."""
     names = [field.name for field in dataclasses.fields(request)]
     fields = {name: getattr(request, name) for name in names}
-    for name in ("perturbed", "joint"):
-        if fields[name] is not None:
-            fields[name] = dataclasses.asdict(fields[name])
     if request.inputs is not None:
         fields["inputs"] = request.inputs.digest
-    if isinstance(request.tokens, ActiveSets):
-        fields["tokens"] = dataclasses.asdict(fields["tokens"])
     if request.own_cache is not None:
         fields["step_cache"] = describe(request.own_cache)
-    return fields
+    return fields | {
+        name: dataclasses.asdict(value)
+        for name, value in fields.items()
+        if dataclasses.is_dataclass(value) and not isinstance(value, type)
+    }
 
 
 def write(path: Path, choice: CommandSettings, result: Result) -> None:

@@ -25,6 +25,8 @@ def test_a_request_with_it_runs_the_passes_that_any_step_needs():
     request = Request("", guidance_scale=1.0, guidance_schedule=GIVEN)
     assert (request.guided, request.passes) == (True, 3)
     none = replace(GIVEN, scales=(1.0,) * 3, perturbed_scales=(0.0,) * 3)
+    scaled = request.changed(guidance_scale=2.0)  # as of the command line
+    assert scaled.guidance_schedule is None and scaled.guided
     alone = request.changed(guidance_schedule=none)
     assert (alone.guided, alone.passes) == (False, 1)
     with pytest.raises(ValueError, match="leave perturbed out"):

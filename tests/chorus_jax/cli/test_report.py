@@ -1,6 +1,8 @@
 """The report of a request: guidance of two transformers, and its images."""
 
+import dataclasses
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 
 from chorus_jax.cli import report
 from chorus_jax.cli.commands import main
+from chorus_jax.families import registry
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.request import Request
 
@@ -33,6 +36,22 @@ def test_images_are_described_by_size_and_digest():
     assert fields["inputs"] == request.inputs.digest and fields["prompt"] == "a"
     plain = Request("a")
     assert report.images(plain) == {} and report.fields_of(plain)["inputs"] is None
+
+
+SETTINGS = [
+    (family.name, name)
+    for family in registry.FAMILIES.values()
+    for name in family.published
+]
+
+
+@pytest.mark.parametrize("family, name", SETTINGS)
+def test_the_settings_of_every_published_model_are_json(family, name):
+    """A video is written with them, after all the work: LTX's have a schedule."""
+    defaults = registry.FAMILIES[family].published[name]
+    request = replace(defaults.request, prompt="a", seed=1)
+    fields = json.loads(json.dumps(report.fields_of(request)))
+    assert fields["prompt"] == "a" and len(fields) == len(dataclasses.fields(request))
 
 
 def test_images_are_read_from_their_options(weights, tmp_path, capsys):
