@@ -37,6 +37,7 @@ from chorus_jax.request import Request, check_request
 log = logging.getLogger(__name__)
 
 GONE = "the stored video was evicted or damaged meanwhile"
+MISSHAPEN = "the stored video had latents of another shape and was deleted"
 UNFIT = "a source that gave numbers which are not finite was forgotten"
 
 T = TypeVar("T")
@@ -167,8 +168,8 @@ class Engine:
         """The stored result of the same request, decoded again.
 
         None if there is no entry that the request may use (see `Task.takes`), or if the
-        entry was evicted or found damaged meanwhile. An entry whose frames are not
-        finite is removed from the cache.
+        entry was evicted or found damaged meanwhile. An entry whose latents have
+        another shape, or whose frames are not finite, is removed from the cache.
         """
         store, seen_by = self.cache.store, task.reuse.namespace
         with timed(task.seconds, "look_up"):
@@ -179,6 +180,10 @@ class Engine:
             entry = store.get(id, seen_by)
         if entry is None:
             task.not_replayed = GONE
+            return None
+        if entry.latents.shape != task.geometry.packed_shape:
+            store.delete(entry.id)
+            task.not_replayed = MISSHAPEN
             return None
         latents = batch_of_one(entry.latents, task.geometry)
         cut = self.pipeline.model.tokens([task.request]).cut[0]
@@ -244,7 +249,7 @@ class Engine:
         except NotFiniteError:
             if isinstance(hit, Rejection):
                 raise
-            self.sources.forget(hit)
+            self.sources.forget(hit.entry, "gave numbers that are not finite")
             miss = Rejection(UNFIT, hit.match.score)
             return miss, *self.run(task, prepared, miss, watch)
 

@@ -51,12 +51,15 @@ class Sources:
             entry = self.cache.store.get(match.head.id, reuse.namespace)
         if entry is None:
             return Rejection("the source was evicted or damaged meanwhile", match.score)
+        if entry.latents.shape != task.geometry.packed_shape:
+            self.forget(entry, "has latents of another shape")
+            return Rejection("the source has latents of another shape", match.score)
         return self.hit(task, match, entry)
 
-    def forget(self, hit: Hit) -> None:
-        """Deletes a source whose run gave numbers that are not finite."""
-        log.warning("a source gave numbers that are not finite: %s", hit.entry.id)
-        self.cache.store.delete(hit.entry.id)
+    def forget(self, entry: Entry, why: str) -> None:
+        """Deletes a source that cannot be used; `why` is for the log."""
+        log.warning("a source %s: %s", why, entry.id)
+        self.cache.store.delete(entry.id)
 
     def hit(self, task: Task, match: Match, entry: Entry) -> Hit:
         """Plans the run of the highest tier that the match reaches, or of the caller's

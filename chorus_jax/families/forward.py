@@ -254,6 +254,14 @@ class Geometry:
         rows = [np.ravel(latents[name]) for name, _ in self.streams]
         return np.concatenate(rows).reshape(1, 1, 1, -1)
 
+    @property
+    def packed_shape(self) -> tuple[int, ...]:
+        """The shape of the array that `packed` makes."""
+        shapes = [shape for _, shape in self.streams]
+        if len(shapes) == 1:
+            return shapes[0]
+        return 1, 1, 1, sum(math.prod(shape) for shape in shapes)
+
     def unpacked(self, array: Any) -> Latents:
         """The reverse of `packed`."""
         if len(self.streams) == 1:

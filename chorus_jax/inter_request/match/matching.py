@@ -24,7 +24,7 @@ from chorus_jax.inter_request.store import EntryHeader, Store
 log = logging.getLogger(__name__)
 
 # A recipe's digest and a namespace; None for what all namespaces share.
-Shelf = tuple[str, str | None]
+Shelf = tuple[str, str | None, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,9 @@ class Rejection:
 
 @dataclass
 class Shelves:
-    """One index per recipe and namespace; watches the store for changes.
+    """One index per recipe, namespace and width; watches the store for changes.
+
+    Entries whose embeddings have another width than the request's are not compared.
 
     A shared entry is in two indexes: that of its own namespace, and that of all shared
     entries. So the shared entries of other namespaces, however many, cannot crowd out a
@@ -101,7 +103,8 @@ class Shelves:
 
     Attributes:
         make: makes an empty index for embeddings of a given width.
-        indexes: the indexes that have entries, by recipe and namespace (None: shared).
+        indexes: the indexes that have entries, by recipe, namespace (None: shared) and
+            width of the embeddings.
         places: the shelves of each entry, by its id.
         emptied: indexes that lost all entries; their threads may still run.
         lock: guards the fields above.
@@ -116,11 +119,12 @@ class Shelves:
     def admitted(self, head: EntryHeader) -> None:
         """Indexes an admitted entry."""
         names = (head.namespace, None) if head.shared else (head.namespace,)
+        width = len(head.embedding)
         with self.lock:
-            for shelf in ((head.recipe, name) for name in names):
+            for shelf in ((head.recipe, name, width) for name in names):
                 index = self.indexes.get(shelf)
                 if index is None:
-                    index = self.make(len(head.embedding))
+                    index = self.make(width)
                 try:
                     index.add(head.id, head.embedding)
                 except ValueError as error:  # the other entries are still found
@@ -158,8 +162,8 @@ class Shelves:
             least: entries whose cosine is below this may be left out, except the
                 nearest one.
         """
-        own, shared = (query.recipe, query.namespace), (query.recipe, None)
-        shelves = [own] if query.own_only else [own, shared]
+        names = [query.namespace] if query.own_only else [query.namespace, None]
+        shelves = [(query.recipe, name, len(query.embedding)) for name in names]
         with self.lock:
             indexes = [self.indexes[one] for one in shelves if one in self.indexes]
         neighbors = {
@@ -270,7 +274,10 @@ def best_of(
     """The match with the highest score that is not refused, or the reason for none."""
     matches = [match for match in looked if match is not None]
     if not matches:
-        return Rejection("the nearest entries were evicted meanwhile")
+        return Rejection(
+            "the nearest entries were evicted meanwhile, or may not be used for this "
+            "request"
+        )
     matches.sort(key=lambda match: (-match.score, match.head.id))
     best = matches[0]
     if best.score < least:

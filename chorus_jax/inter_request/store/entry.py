@@ -81,6 +81,9 @@ class EntryHeader:
         for name in ("id", "recipe", "exact", "policy", "namespace"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
+        for name in ("shared", "own"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is a bool, got {getattr(self, name)!r}")
         if not isinstance(self.prompt, str | None):
             raise ValueError(f"a prompt is text or None, got {self.prompt!r}")
         if not ID.fullmatch(self.id):

@@ -505,6 +505,18 @@ def test_a_source_that_breaks_the_run_is_forgotten(engine, monkeypatch):
     assert isinstance(engine.cache.store.get(made.entry, "default"), Entry)
 
 
+@pytest.mark.parametrize("asked", [dict(seed=3), dict(prompt=BLUE, seed=4)], ids=str)
+def test_stored_latents_of_another_shape_are_forgotten(engine, asked):
+    """As a record that was made by hand: neither replayed nor a source."""
+    made = engine.generate(small(seed=3))
+    entry = engine.cache.store.get(made.entry, "default")
+    engine.cache.store.delete(made.entry)
+    engine.cache.store.admit(replace(entry, latents=entry.latents[:1]))
+    again = engine.generate(small(**asked))
+    assert again.ledger.kind == "miss" and "another shape" in again.ledger.reason
+    assert made.entry not in {head.id for head in engine.cache.store}
+
+
 def test_a_stored_video_whose_frames_are_not_finite_is_forgotten(engine):
     """Its latents are finite, and what the decoder makes of them is not."""
     made = engine.generate(small(seed=3))

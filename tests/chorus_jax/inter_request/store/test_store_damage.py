@@ -381,6 +381,8 @@ def crafted(entry, **changes):
         ("shape", "[" * 100_000 + "]" * 100_000),
         ("shape", "[[1], 2, 3, 4]"),
         ("namespace", '["org", "user"]'),
+        ("shared", "[]"),
+        ("own", '"no"'),
         ("noises", "3"),
         ("id", "null"),
         ("secret", "1"),
