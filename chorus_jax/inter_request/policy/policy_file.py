@@ -47,12 +47,15 @@ class Measured:
 
 
 def write(path: str | Path, measured: Measured) -> None:
-    """Writes a policy to a JSON file that `read` reads."""
+    """Writes a policy to a JSON file that `read` reads. It replaces another one when it
+    is complete."""
     content = asdict(measured)
     policy = content.pop("policy")
     for name in ("cache", "miss_cache"):
         policy[name] = registry.describe(getattr(measured.policy, name))
-    Path(path).write_text(json.dumps({**content, **policy}, indent=2) + "\n")
+    part = Path(path).with_name(f"{Path(path).name}.part")
+    part.write_text(json.dumps({**content, **policy}, indent=2) + "\n")
+    part.replace(path)
 
 
 def read(path: str | Path) -> Measured:

@@ -99,9 +99,10 @@ class Catalogue:
     def repeats(self, head: EntryHeader) -> list[str]:
         """Ids of items that the entry with this header makes superfluous.
 
-        They have the same namespace and exact request, and no higher score. Shared
-        items are among them only if this entry is shared. If this entry was made from a
-        source, they were made with the same policy.
+        They have the same namespace, recipe and exact request, and no higher score.
+        Shared items are among them only if this entry is shared, and items whose
+        sources are all the namespace's own only if this entry's are. If this entry was
+        made from a source, they were made with the same policy.
         """
         others = (self._items[id].head for id in self._exact.get(head.exact, ()))
         return [
@@ -110,7 +111,9 @@ class Catalogue:
             if other.namespace == head.namespace
             and other.score <= head.score
             and other.id != head.id
+            and other.recipe == head.recipe
             and other.shared <= head.shared
+            and other.own <= head.own
             and head.policy in ("", other.policy)
         ]
 

@@ -116,6 +116,12 @@ class DiskTier:
         with suppress(FileNotFoundError):
             os.utime(self._path(id), (when, when), follow_symlinks=False)
 
+    def last_used(self, id: str) -> float | None:
+        """When an entry was last used, by any process; None if that is not known."""
+        with suppress(OSError):
+            return os.stat(self._path(id), follow_symlinks=False).st_mtime
+        return None
+
     def exists(self, id: str) -> bool:
         """Whether there is a record of this id; True if that cannot be determined."""
         try:

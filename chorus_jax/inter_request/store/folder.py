@@ -91,12 +91,13 @@ class Folder:
     def _take(self) -> None:
         """Takes the lock on the file that currently has the lock's name.
 
-        The file is opened again after a fork, since flock would let both parent and
-        child in, and if the file was removed or replaced meanwhile.
+        The file is opened again after a fork, and if it was removed or replaced
+        meanwhile.
         """
         end = time.monotonic() + PATIENCE
         while True:
-            if self._process != os.getpid() or not self._same():
+            self._reopened_after_fork()
+            if not self._same():
                 self._closed()
                 self._open()
             try:
@@ -112,6 +113,13 @@ class Folder:
             if self._same():
                 return
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _reopened_after_fork(self) -> None:
+        """Opens the lock file again in a forked child: with the parent's open file, a
+        lock that the child takes or leaves would be the parent's too."""
+        if self._process != os.getpid():
+            self._closed()
+            self._open()
 
     def _same(self) -> bool:
         """Whether the open lock file is still the file of that name."""
@@ -178,6 +186,7 @@ class Folder:
 
     def _settled(self) -> int | None:
         """The number of changes so far, or None while the folder is locked."""
+        self._reopened_after_fork()
         try:
             fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -93,10 +93,25 @@ class Placing:
         tiers = self.tiers
         with tiers.lock:  # readers may drop damaged records meanwhile
             while (id := self._disk_victim(coming)) is not None:
+                if self._used_elsewhere(disk, id):
+                    continue
                 disk.remove(id)
                 tiers.unread.pop(id, None)
                 if (item := tiers.catalogue.get(id)) is not None:
                     tiers.catalogue.put(replace(item, disk=0))
+
+    def _used_elsewhere(self, disk: DiskTier, id: str) -> bool:
+        """Whether another process used a record later than this one knew; then notes
+        it, so that it is evicted in its turn. Times in the future are no uses. The
+        caller must hold `lock`."""
+        tiers = self.tiers
+        item, when = tiers.catalogue.get(id), disk.last_used(id)
+        if item is None or when is None:
+            return False
+        if not item.head.last_used < when <= tiers.clock():
+            return False
+        tiers.catalogue.put(item.used(when))
+        return True
 
     def _disk_victim(self, coming: Item | None) -> str | None:
         """The record to evict first; None if all fit. The caller must hold `lock`."""

@@ -283,10 +283,12 @@ def _open(folder: Path, secret: Secret) -> DiskTier | None:
     try:
         return DiskTier(folder, secret)
     except OSError as error:
+        if isinstance(error, TimeoutError):
+            raise ValueError(f"cannot keep entries in {folder}: {error}") from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise ValueError(
-                f"cannot keep entries in {folder}: {error.strerror}; choose a folder "
-                "that you may write to"
+                f"cannot keep entries in {folder}: {error.strerror or error}; choose a "
+                "folder that you may write to"
             ) from error
         log.warning("entries stay in memory, not in %s: %s", folder, error)
         return None

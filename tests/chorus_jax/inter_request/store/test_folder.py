@@ -123,6 +123,24 @@ def test_a_lock_file_that_is_gone_is_made_again_for_all(two, how):
     thread.join()
 
 
+def test_a_child_that_only_reads_leaves_its_parents_lock(tmp_path):
+    script = f"""
+import os, pathlib, sys
+from chorus_jax.inter_request.store.folder import Folder
+path = pathlib.Path({str(tmp_path / "f")!r})
+folder = Folder(path)
+with folder.locked():
+    if (child := os.fork()) == 0:
+        with folder.looking():
+            os._exit(0)
+    os.waitpid(child, 0)
+    if (other := os.fork()) == 0:
+        os._exit(0 if Folder(path)._settled() is None else 3)
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
+
+
 def test_a_fork_locks_for_itself(tmp_path):
     """In a process of its own: jax's threads do not survive a fork."""
     script = f"""

@@ -201,6 +201,15 @@ def test_a_repeat_of_the_exact_request_replaces_it(store, make):
     assert watcher.ids == {make(2).id, make(3).id}
 
 
+@pytest.mark.parametrize("first", [{"own": True}, {"recipe": "cd" * 32}], ids=str)
+def test_what_may_serve_other_requests_than_its_repeat_stays(store, make, first):
+    """A repeat from another namespace's source serves no request with `own_only`, and
+    one of another recipe (other images) none of the first."""
+    store.admit(make(1, **first))
+    store.admit(make(2, exact=make(1).exact, own=not first.get("own")))
+    assert {head.id for head in store} == {make(1).id, make(2).id}
+
+
 def deletions(store, make):
     yield store.delete(make(0).id), True, {0}
     yield store.delete(make(0).id), False, set()

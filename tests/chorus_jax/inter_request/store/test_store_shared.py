@@ -8,6 +8,7 @@ import pytest
 
 from chorus_jax.inter_request.store.folder import Folder
 from chorus_jax.inter_request.store.record import packed
+from chorus_jax.inter_request.store.secret import Secret
 
 WAIT = 10
 # One that waits after all would wait for ever.
@@ -54,6 +55,24 @@ def test_a_look_up_finds_what_another_process_left(two, make, mirror, look_up):
     one.admit(make(1))
     assert LOOK_UPS[look_up](store, make(1)) is not None
     assert mirror.ids == [make(1).id]
+
+
+def test_a_folder_whose_lock_is_held_says_so(open_store, other, monkeypatch):
+    monkeypatch.setattr("chorus_jax.inter_request.store.folder.PATIENCE", 0.05)
+    with other.locked(), pytest.raises(ValueError, match="for 0.05 s: is it stopped"):
+        open_store()
+
+
+def test_what_another_process_uses_is_evicted_last(open_store, make, tmp_path):
+    size = len(packed(make(0), Secret()))
+    one, store = (open_store(disk_bytes=int(2.5 * size)) for _ in range(2))
+    for number in (0, 1):  # of which store knows the last uses
+        one.admit(make(number))
+        assert store.head(make(number).id, "us") is not None
+    one.hit(make(0).id, "us")
+    store.admit(make(2))
+    assert not (tmp_path / "s" / f"{make(1).id}.record").exists()
+    assert (tmp_path / "s" / f"{make(0).id}.record").exists()
 
 
 @pytest.mark.parametrize("look_up", LOOK_UPS)
