@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 
+from chorus_jax.cli.given import step_cache
 from chorus_jax.fit.answer import GIB, FitAnswer, Phase
 from chorus_jax.fit.answering import (
     ALL,
@@ -15,8 +16,9 @@ from chorus_jax.fit.meshes import remedies
 from chorus_jax.fit.models import PlannedModel, planned_model
 from chorus_jax.fit.run import ReuseOptions
 from chorus_jax.fit.topologies import Topology
-from chorus_jax.intra_request import EveryStep, registry
+from chorus_jax.intra_request import EveryStep, StepCache, registry
 
+UNFIT = 3  # the exit status of a run that does not fit; errors have 1 or 2
 PHASES = {
     "text": "text encoding",
     "conditions": "conditions",
@@ -26,7 +28,7 @@ PHASES = {
 
 
 def fit(options: argparse.Namespace) -> int:
-    """Prints whether a run fits a TPU; returns the exit status, 1 if it does not.
+    """Prints whether a run fits a TPU; returns the exit status, 3 if it does not.
 
     Raises:
         ValueError: for an unknown model or topology, for what the model refuses, and
@@ -41,7 +43,7 @@ def fit(options: argparse.Namespace) -> int:
         answer = compiled_answer(question, ALL if options.decoder else PROGRAMS)
     for line in lines(model, question, answer):
         print(line, flush=True)
-    return 0 if answer.fits else 1
+    return 0 if answer.fits else UNFIT
 
 
 def question_of(
@@ -56,7 +58,7 @@ def question_of(
         raise ValueError(
             f"--active is a share above 0 and below 1, got {options.active:g}"
         )
-    cache = registry.parse(options.step_cache) if options.step_cache else EveryStep()
+    cache = cache_of(options.step_cache)
     if options.active is not None and options.step_cache:
         raise ValueError("--step-cache is of a miss: leave it or --active out")
     one = {"data": 1, "context": 1, "tensor": 1}
@@ -71,6 +73,14 @@ def question_of(
         sizes,
         options.idle_expert,
     )
+
+
+def cache_of(text: str | None) -> StepCache:
+    """The step cache of `--step-cache`, by its name or from a file."""
+    if not text:
+        return EveryStep()
+    named = step_cache(text, None)
+    return registry.parse(named) if isinstance(named, str) else named or EveryStep()
 
 
 def lines(model: PlannedModel, question: Question, answer: FitAnswer) -> Iterator[str]:
@@ -104,6 +114,7 @@ def lines(model: PlannedModel, question: Question, answer: FitAnswer) -> Iterato
             question.reuse,
             question.topology,
             question.keep_text_encoder,
+            question.idle_expert,
         )
     )
     if others:

@@ -19,7 +19,7 @@ def add_fit(commands: Any) -> None:
         help="whether a model and a video fit a TPU, answered without one",
         description="Says what each chip of a TPU holds in each phase of a run, by "
         "compiling its programs for that TPU, which takes the package libtpu. No "
-        "weights are read or made. The exit status is 1 if it does not fit.",
+        "weights are read or made. The exit status is 3 if it does not fit.",
         usage="chorus fit MODEL [SIZE] [options]   (--help lists them)",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chorus_jax.families.outlines import Outline
+from chorus_jax.families.protocols import DEVICES, HOST, LoadOptions
 from chorus_jax.fit import placing
 from chorus_jax.fit.answer import FitAnswer, answered
 from chorus_jax.fit.estimate import LargestOperations, estimated
@@ -66,28 +67,32 @@ def remedies(
     reuse: ReuseOptions,
     topology: Topology,
     keep_text_encoder: bool,
+    idle_expert: str = DEVICES,
 ) -> Iterator[str]:
     """Changes with which the run would fit, by estimates: more chips, a smaller video,
-    or a text encoder that is freed."""
-    run = outlined_run(outline, request, reuse)
+    a text encoder that is freed, or an idle expert in the host's memory."""
+
+    def fits(request: Request, place: Topology, keep: bool, idle: str) -> bool:
+        """False also where the model or all meshes refuse the run."""
+        try:
+            run = outlined_run(outline, request, reuse, LoadOptions(idle_expert=idle))
+            return best(run, place, keep).fits
+        except ValueError:
+            return False
+
     for larger in topology.larger:
-        answer = best(run, larger, keep_text_encoder)
-        if answer.fits:
+        if fits(request, larger, keep_text_encoder, idle_expert):
             yield f"{larger.name} ({larger.count} devices)"
             break
     for smaller in smaller_requests(request):
-        try:
-            small = outlined_run(outline, smaller, reuse)
-        except ValueError:  # the model refuses this size
-            continue
-        if best(small, topology, keep_text_encoder).fits:
+        if fits(smaller, topology, keep_text_encoder, idle_expert):
             size = f"{smaller.height}x{smaller.width}x{smaller.frames}"
             yield f"{size} on {topology.name}"
             break
-    if keep_text_encoder:
-        answer = best(run, topology, False)
-        if answer.fits:
-            yield "the text encoder freed once prompts are encoded"
+    if keep_text_encoder and fits(request, topology, False, idle_expert):
+        yield "the text encoder freed once prompts are encoded"
+    if idle_expert != HOST and fits(request, topology, keep_text_encoder, HOST):
+        yield "the idle expert in the host's memory (--idle-expert host)"
 
 
 def smaller_requests(request: Request) -> Iterator[Request]:

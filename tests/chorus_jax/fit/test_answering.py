@@ -1,6 +1,7 @@
 """Answers: phases, meshes, and the estimate beside what is compiled."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,6 +9,7 @@ from benchmarks.lib import rows
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.registry import FAMILIES
+from chorus_jax.fit import meshes
 from chorus_jax.fit.answer import answered
 from chorus_jax.fit.answering import Question, compiled_answer, quick_answer
 from chorus_jax.fit.compiled import GIB, ProgramMemory, beyond
@@ -15,6 +17,7 @@ from chorus_jax.fit.meshes import divides, remedies, sizes_of
 from chorus_jax.fit.models import planned_model
 from chorus_jax.fit.run import ReuseOptions, assembled, with_inputs
 from chorus_jax.fit.topologies import Topology
+from chorus_jax.request import Request
 
 SMALL = {"data": 1, "context": 4, "tensor": 1}
 
@@ -107,7 +110,29 @@ def test_what_would_fit_is_said(question, quick):
     assert not quick_answer(replace(question, topology=less)).fits
     request = question.request_with_image
     said = list(remedies(question.outline, request, ReuseOptions(), less, True))
-    assert all("v5e:2x2" in x or "devices" in x or "freed" in x for x in said)
+    words = ("v5e:2x2", "devices", "freed")
+    assert all(any(word in x for word in words) for x in said)
+
+
+def test_an_idle_expert_in_the_host_s_memory_would_fit(question, monkeypatch):
+    """It is proposed where it is enough, and the other remedies keep it."""
+    asked = []
+
+    outline = question.outline
+
+    def run(outline, request, reuse, options):
+        asked.append(options.idle_expert)
+        return options.idle_expert
+
+    fits = lambda run, place, keep: SimpleNamespace(fits=run == "host")
+    monkeypatch.setattr(meshes, "outlined_run", run)
+    monkeypatch.setattr(meshes, "best", fits)
+    request, place = Request("a"), Topology.named("v5e:2x2")
+    [said] = remedies(outline, request, ReuseOptions(), place, False)
+    assert said.endswith("(--idle-expert host)")
+    asked.clear()
+    larger, *_ = remedies(outline, request, ReuseOptions(), place, False, "host")
+    assert "devices" in larger and {*asked} == {"host"}
 
 
 @pytest.mark.parametrize(
