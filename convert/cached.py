@@ -150,7 +150,7 @@ class KnownDigests:
             return {}
 
     def _write(self, known: Mapping[str, list]) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         aside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         aside.write_text(json.dumps(known))
         os.replace(aside, self._file)

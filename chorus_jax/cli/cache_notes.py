@@ -4,6 +4,7 @@ Entries name their recipe by its digest only; a listing shows the note in its pl
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.media.video import aside
 
 SUFFIX = ".recipe.json"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Note:
 
 
 def note(folder: Path, choice: CommandSettings, engine: Engine) -> None:
-    """Writes the note of a command's recipe into a cache folder, unless it exists."""
+    """Writes the note of a command's recipe into a cache folder, unless it exists. If
+    it cannot be written, the log says so: only listings need it."""
     request, model = choice.request, engine.pipeline.model
     recipe = recipe_of(request, model, engine.policies(request))
     path = folder / (engine.cache.store.secret.recipe(recipe.digest) + SUFFIX)
@@ -44,8 +48,11 @@ def note(folder: Path, choice: CommandSettings, engine: Engine) -> None:
         "size": f"{request.frames}x{request.width}x{request.height}",
         "sampling": f"{request.solver}, {request.step_count} steps",
     }
-    with aside(path) as part:
-        part.write_text(json.dumps(content) + "\n")
+    try:
+        with aside(path) as part:
+            part.write_text(json.dumps(content) + "\n")
+    except OSError as error:
+        log.warning("`chorus cache` will not know what the entries are of: %s", error)
 
 
 def drop_notes(folder: Path, needed: set[str]) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from chorus_jax.calibration.fidelity import limits_of
 from chorus_jax.calibration.step_caches import CacheCalibration, check, check_method
-from chorus_jax.cli import report
+from chorus_jax.cli import cleanups, report
 from chorus_jax.cli.calibrate import requests_of
 from chorus_jax.cli.choice import choose
 from chorus_jax.cli.given import MEASURED, given
+from chorus_jax.cli.interruption import Interruption
 from chorus_jax.cli.outputs import check_file
 from chorus_jax.cli.run_settings import run_of
 from chorus_jax.engine import Pipeline
@@ -19,7 +20,7 @@ from chorus_jax.intra_request import cache_file
 from chorus_jax.intra_request.cache_file import MeasuredCache
 
 
-def calibrate_cache(options: argparse.Namespace) -> None:
+def calibrate_cache(options: argparse.Namespace, interruption: Interruption) -> None:
     """Measures a step cache, writes it to a file and prints its figures.
 
     Raises:
@@ -40,6 +41,8 @@ def calibrate_cache(options: argparse.Namespace) -> None:
         choice.transformer, options.dtype, idle_expert=options.idle_expert
     )
     family_of(choice.folder).checker(choice.folder, loading)(choice.request)
+    choice.warn()
+    interruption.cleanups.append(cleanups.half_written_programs)
     for line in report.chosen(choice, f"{len(requests)} prompts, {options.method}"):
         print(line, flush=True)
     pipeline = Pipeline.load(choice.folder, **vars(loading))

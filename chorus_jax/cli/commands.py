@@ -10,6 +10,11 @@ from chorus_jax.cli.options import parse
 
 UNREAD = 128 + 13  # the exit status that shells report for SIGPIPE
 FORWARDED = ("convert", "export")
+EXHAUSTED = "RESOURCE_EXHAUSTED"  # in the error of jax for too little device memory
+TOO_LARGE = (
+    "the devices have too little memory for this run: give a smaller width and height, "
+    "fewer frames, more devices (--mesh), or --idle-expert host for two experts"
+)
 
 
 def main(
@@ -38,6 +43,12 @@ def main(
     except (ValueError, OSError) as error:
         interruption.park()
         print(f"chorus: {in_words(error)}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        if EXHAUSTED not in str(error):
+            raise
+        interruption.park()
+        print(f"chorus: {TOO_LARGE}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # only where no Interruption is installed
         print(LINE, end="", file=sys.stderr)
@@ -75,7 +86,7 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
     elif options.name == "calibrate-cache":
         from chorus_jax.cli.calibrate_cache import calibrate_cache
 
-        calibrate_cache(options)
+        calibrate_cache(options, interruption)
     elif options.name == "demo":
         from chorus_jax.cli.demo.command import demo
 

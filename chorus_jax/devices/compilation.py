@@ -28,7 +28,8 @@ def enable_cache() -> str | None:
         return given
     folder = cache_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         (folder / ".writable").touch()
     except OSError as error:
         log.warning("programs are compiled anew in every process: %s", error)

@@ -56,6 +56,30 @@ def test_config_file_gives_the_request_and_options_win(weights, tmp_path, capsys
     assert read_mp4(out).shape == (1, 16, 32, 3)
 
 
+def test_too_little_device_memory_is_one_line(weights, tmp_path, monkeypatch, capsys):
+    def denoise(*_):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+
+    monkeypatch.setattr("chorus_jax.engine.pipeline.Pipeline.denoise", denoise)
+    assert generate(weights, tmp_path / "video.gif") == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("chorus: the devices have too little memory for this run")
+
+
+def test_a_folder_that_cannot_be_noted_keeps_no_video_back(
+    weights, tmp_path, monkeypatch, caplog
+):
+    """The disk may be full: entries then stay in memory."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("chorus_jax.cli.cache_notes.aside", full)
+    out, cache = tmp_path / "video.gif", ["--cache", str(tmp_path / "cache")]
+    assert generate(weights, out, *cache) == 0
+    assert out.exists() and "No space left on device" in caplog.text
+
+
 def test_a_reader_that_leaves_is_no_error():
     code = (
         "import sys; from chorus_jax.cli.commands import main; sys.exit(main(['info']))"
