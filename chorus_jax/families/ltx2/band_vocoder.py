@@ -42,7 +42,7 @@ class BandVocoderConfig:
         hop: samples from one such frame to the next.
         base_rate: samples per second of the base sound.
         sample_rate: samples per second of the final sound.
-        dtype: the dtype of weights and activations.
+        dtype: the dtype of weights; activations are in float32.
 
     Raises:
         ValueError: for sample rates that the factors and hops do not give.

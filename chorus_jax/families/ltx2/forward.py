@@ -244,12 +244,12 @@ class AudioVideoForward:
             return tokens, sides if held is None else sides._replace(keys=held)
 
         def placed(tokens: Streams, scanned: tuple) -> tuple[Streams, AudioVideoSides]:
-            *given, place = scanned
-            return layer(tokens, layer_of(held, place), given)
+            place, branches = scanned
+            # Indexed one by one: a slice of the layers would be a copy of weights.
+            given = jax.tree.map(lambda x: x[place], stacked)
+            return layer(tokens, layer_of(held, place), (*given, branches))
 
-        stacked = jax.tree.map(lambda x: x[first:last], stacked)
-        scanned = (*stacked, reuse, places)
-        return jax.lax.scan(placed, tokens, scanned, unroll=self.unroll)
+        return jax.lax.scan(placed, tokens, (places, reuse), unroll=self.unroll)
 
     def written(
         self, layer: Callable[..., Any], carried: tuple, scanned: tuple

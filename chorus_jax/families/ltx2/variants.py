@@ -35,6 +35,7 @@ def usual(source: str, **fields: Any) -> Defaults:
         "solver": "euler",
         "shift": 1.0,
         "guidance_scale": 3.0,
+        "fps": float(FPS),
     }
     return Defaults(Request("", **(settings | fields)), FPS, source)
 

@@ -36,7 +36,7 @@ class VocoderConfig:
         activation: one of `ACTIVATIONS`; with `snakebeta` the last convolution has no
             bias, and nothing bounds its output.
         taps: the length of the filters around that activation.
-        dtype: the dtype of weights and activations.
+        dtype: the dtype of weights; activations are in float32.
 
     Raises:
         ValueError: for lists of different lengths, or an unknown activation.
@@ -154,9 +154,11 @@ class Vocoder(nnx.Module):
     def __call__(self, mel: Float[Array, "b t m ch"]) -> Float[Array, "b s ch"]:
         """Samples in float32, `hop` per frame of the spectrogram; in [-1, 1] unless the
         activation is `snakebeta`."""
-        x = mel.swapaxes(2, 3).reshape(*mel.shape[:2], -1).astype(self.config.dtype)
+        # The makers compute in float32 too: over a hundred convolutions in a row,
+        # rounding to bfloat16 would be heard.
+        x = mel.swapaxes(2, 3).reshape(*mel.shape[:2], -1).astype(jnp.float32)
         x = self.input(x)
         for stage in self.stages:
             x = stage(x)
-        x = self.output(self.last(x)).astype(jnp.float32)
+        x = self.output(self.last(x))
         return x if self.config.snakes else jnp.tanh(x)

@@ -33,7 +33,7 @@ class SoundConv(nnx.Module):
         self.bias = nnx.Param(zeros, axes=(None,)) if bias else None
 
     def __call__(self, x: Float[Array, "b t i"]) -> Float[Array, "b s o"]:
-        kernel = self.kernel[...]
+        kernel = self.kernel[...].astype(x.dtype)
         if self.factor > 1:  # a transposed convolution: of x with zeros in between
             kernel, side = (
                 kernel[::-1],
@@ -53,7 +53,11 @@ class SoundConv(nnx.Module):
             dimension_numbers=("NWC", "WIO", "NWC"),
             precision=exact(x.dtype),
         )
-        return y if self.bias is None else y + along_last(self.bias[...], y)
+        return (
+            y
+            if self.bias is None
+            else y + along_last(self.bias[...].astype(y.dtype), y)
+        )
 
 
 class SmoothSnake(nnx.Module):
@@ -74,7 +78,10 @@ class SmoothSnake(nnx.Module):
 
     def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b t c"]:
         y = raised(x, self.up[...], 2)
-        a, b = (along_last(jnp.exp(z[...]), y) for z in (self.alpha, self.beta))
+        a, b = (
+            along_last(jnp.exp(z[...].astype(y.dtype)), y)
+            for z in (self.alpha, self.beta)
+        )
         y = y + jnp.square(jnp.sin(y * a)) / (b + EPSILON)
         taps = self.down[...]
         before = len(taps) // 2 + len(taps) % 2 - 1

@@ -54,6 +54,14 @@ def test_the_settings_of_every_published_model_are_json(family, name):
     assert fields["prompt"] == "a" and len(fields) == len(dataclasses.fields(request))
 
 
+@pytest.mark.parametrize("family, name", SETTINGS)
+def test_frames_per_second_reach_what_depends_on_them(family, name):
+    """LTX's positions, and the length of LTX-2's sound: `--fps` changes these too."""
+    defaults = registry.FAMILIES[family].published[name]
+    rate = None if family == "wan" else float(defaults.fps)
+    assert defaults.request.fps == rate
+
+
 def test_images_are_read_from_their_options(weights, tmp_path, capsys):
     file = tmp_path / "gray.png"
     Image.fromarray(GRAY).save(file)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
+from flax import nnx
 
 from chorus_jax import checkpoints
 from chorus_jax.families.ltx2.vocoder import Vocoder, VocoderConfig
@@ -31,6 +32,16 @@ def test_equals_diffusers(converted):
     got = jax.jit(Vocoder.__call__)(ours, jnp.asarray(mel.permute(0, 2, 3, 1).numpy()))
     assert got.shape == want.shape == (2, 9 * config.hop, 2) and config.hop == 20
     assert np.abs(got - want).max() / np.abs(want).max() <= 1e-5
+
+
+def test_weights_in_bfloat16_are_computed_with_in_float32():
+    """As the makers do: rounding adds up over a hundred convolutions."""
+    config = ltx2_audio.vocoder_config(dict(LTX2Vocoder(**TINY).config), "bfloat16")
+    ours = Vocoder(config, rngs=nnx.Rngs(0))
+    wide = jax.tree.map(lambda x: x.astype(jnp.float32), ours)
+    mel = jnp.asarray(np.random.default_rng(0).normal(size=(1, 9, 4, 2)), jnp.bfloat16)
+    sounds = [jax.jit(Vocoder.__call__)(x, mel) for x in (ours, wide)]
+    np.testing.assert_allclose(*sounds, atol=1e-6)
 
 
 def test_full_size_conversion_accounts_for_every_tensor():
