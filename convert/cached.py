@@ -47,7 +47,9 @@ def converted(
 ) -> Path:
     """Converts a model's files into the cache, unless they are there already.
 
-    The same files with the same options give the same folder, whatever their paths.
+    The same files with the same options give the same folder wherever they are. LTX's
+    version is read from the names of files and folders too: renamed ones are converted
+    again.
 
     Args:
         path: a folder as published, a hub cache folder, or a single file.

@@ -144,13 +144,11 @@ def _index(
 
 
 def _settings(card: Card, parts: Mapping[str, Stored]) -> dict[str, Any]:
-    """The settings of the whole model that apply to the exported parts."""
+    """The settings of the whole model that apply to the exported parts. Merged adapters
+    are left out: readers would take the list for a part."""
     alone = "transformer_2" not in parts
-    return {
-        name: value
-        for name, value in card.settings.items()
-        if not (alone and name == "boundary_ratio")
-    }
+    left_out = {"adapters", *(["boundary_ratio"] if alone else [])}
+    return {k: value for k, value in card.settings.items() if k not in left_out}
 
 
 def _image_processor(parts: Mapping[str, Stored], folder: Path) -> dict[str, Any]:

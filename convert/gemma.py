@@ -56,6 +56,8 @@ REQUIRED = {
 def config(source: dict, dtype: str) -> GemmaConfig:
     """Our config from transformers' text_encoder/config.json.
 
+    Google's own files leave out fields that have the defaults of `Gemma3TextConfig`.
+
     Raises:
         ValueError: for a model that is no supported Gemma 3.
     """
@@ -75,17 +77,17 @@ def config(source: dict, dtype: str) -> GemmaConfig:
         depth=text["num_hidden_layers"],
         heads=text["num_attention_heads"],
         key_heads=text["num_key_value_heads"],
-        head_width=text["head_dim"],
+        head_width=text.get("head_dim", 256),
         mlp_width=text["intermediate_size"],
-        vocab=text["vocab_size"],
+        vocab=text.get("vocab_size", 262_208),
         window=text["sliding_window"],
         pattern=text.get("_sliding_window_pattern")
         or text.get("sliding_window_pattern", 6),
         local_period=float(local["rope_theta"]),
         period=float(global_["rope_theta"]),
         stretch=float(global_.get("factor", 1.0)),
-        query_scale=float(text["query_pre_attn_scalar"]),
-        epsilon=text["rms_norm_eps"],
+        query_scale=float(text.get("query_pre_attn_scalar", 256)),
+        epsilon=text.get("rms_norm_eps", 1e-6),
         dtype=dtype,
     )
     kinds = text.get("layer_types")

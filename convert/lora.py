@@ -34,6 +34,7 @@ ENDS = {
 DIFFERENCES = {".diff_b": "bias", ".diff_m": "modulation", ".diff": "weight"}
 ROWS = 4096  # rows of a tensor that are read at once
 METADATA = "lora_adapter_metadata"  # in the header of diffusers' files
+PEFT_STEM, PEFT_CONFIG = "adapter_model", "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def changes(file: Path, strength: float) -> dict[tuple[str, str], Change]:
     for module in modules.values():
         for tensor in (*module.tensors.values(), *module.differences.values()):
             _check_finite(file, tensor)
-    scales = _header_scale(file)
+    scales = _stored_scale(file)
     entries: dict[tuple[str, str], Change] = {}
     for name, module in modules.items():
         for what, tensor in module.differences.items():
@@ -208,12 +209,15 @@ def _plain(name: str) -> str:
     return name.removeprefix("_")
 
 
-def _header_scale(file: Path) -> float:
+def _stored_scale(file: Path) -> float:
     """Alpha divided by rank for modules without an alpha tensor.
 
-    It is read from diffusers' metadata; 1 if there is none.
+    It is read from diffusers' metadata in the file, or from PEFT's adapter_config.json
+    beside an adapter_model.safetensors; 1 if there is neither.
     """
-    text = metadata(file).get(METADATA)
+    text, beside = metadata(file).get(METADATA), file.with_name(PEFT_CONFIG)
+    if text is None and file.stem == PEFT_STEM and beside.is_file():
+        text = json_file.text_of(beside)
     if text is None:
         return 1.0
     try:

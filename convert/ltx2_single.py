@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from convert import gemma, ltx2_audio, ltx2_audio_configs
+from convert.hub import resolved
 from convert.ltx_single import (
     READ,
     STATISTICS,
     UPSAMPLER,
+    check_known,
     completed,
     metadata_config,
     part_config,
@@ -176,6 +178,7 @@ def open_single(file: Path, given: PartsApart) -> Source:
     Raises:
         ValueError: for missing parts, naming the options for them.
     """
+    check_known(given, (*parts_needed(), "text_encoder", UPSAMPLER), "LTX-2")
     single = read_single(file.absolute())
     parts = dict(single)
     for name, path in given.parts.items():
@@ -196,7 +199,7 @@ def _part(name: str, path: Path, given: PartsApart) -> Component:
     if name == UPSAMPLER:
         return read_upsampler(path)
     if path.is_dir():
-        made = open_component(path, given.variant)
+        made = open_component(resolved(path), given.variant)
         return without(made, gemma.UNUSED) if name == "text_encoder" else made
     parts = read_single(path) if name != "text_encoder" else {}
     if name not in parts:
@@ -220,6 +223,6 @@ def _tokenizer(given: PartsApart) -> TokenizerSource | None:
     if given.tokenizer is not None:
         return open_tokenizer(given.tokenizer.absolute())
     text = given.parts.get("text_encoder")
-    if text is None or not (text / "tokenizer.json").is_file():
+    if text is None or not (resolved(text) / "tokenizer.json").is_file():
         return None
-    return open_tokenizer(text.absolute())
+    return open_tokenizer(resolved(text.absolute()), among=True)

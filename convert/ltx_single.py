@@ -6,7 +6,7 @@ are in other files. For files without metadata (GGUF, repacked files) the config
 inferred from the tensors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from chorus_jax import json_file
 from convert import ltx_inferred, ltx_upsampler
 from convert.forms import open_part
+from convert.hub import resolved
 from convert.opening import PartsApart
 from convert.source import ORIGINAL, PARTS, Component, Source, open_component, read_json
 from convert.tensors import SourceTensor, metadata
@@ -142,6 +143,7 @@ def open_single(file: Path, given: PartsApart) -> tuple[Source, Mapping[str, Any
     Raises:
         ValueError: for missing parts, naming the options for them.
     """
+    check_known(given, (*PARTS, UPSAMPLER), "LTX-Video")
     single = read_single(file.absolute())
     parts = dict(single.parts)
     for name, path in given.parts.items():
@@ -150,6 +152,15 @@ def open_single(file: Path, given: PartsApart) -> tuple[Source, Mapping[str, Any
     held = f"{file} holds {' and '.join(single.parts)} of an LTX-Video"
     source = completed(held, parts, missing, _tokenizer(given), given)
     return replace(source, family="ltx"), single.config
+
+
+def check_known(given: PartsApart, known: Collection[str], family: str) -> None:
+    """Raises a ValueError for a part given separately that the family does not have."""
+    for name in given.parts:
+        if name not in known:
+            raise ValueError(
+                f"{family} has no {name}: leave --{name.replace('_', '-')} out"
+            )
 
 
 def completed(
@@ -184,7 +195,7 @@ def completed(
 
 def _part(name: str, path: Path, given: PartsApart) -> Component:
     if path.is_dir():
-        return open_component(path, given.variant)
+        return open_component(resolved(path), given.variant)
     if name == UPSAMPLER:
         return read_upsampler(path)
     if name not in MARKERS:

@@ -9,7 +9,13 @@ from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.schedule import schedule_of
 from convert.hub import resolved
 from convert.ltx_opening import INDEX, check_parts, recognised, with_upsampler
-from convert.ltx_single import is_single, open_single, part_config
+from convert.ltx_single import (
+    UPSAMPLER,
+    is_single,
+    open_single,
+    part_config,
+    read_upsampler,
+)
 from convert.ltx_versions import POSITIONS, Signs, version_of
 from convert.opening import PartsApart
 from convert.source import (
@@ -153,12 +159,14 @@ def _folder(path: Path) -> Source:
             f"{folder} is no LTX-Video: its {INDEX} describes a {name}, expected one "
             f"of {', '.join(PIPELINES)}"
         )
-    known = (*PARTS, "tokenizer", "scheduler")
+    known = (*PARTS, UPSAMPLER, "tokenizer", "scheduler")
     check_parts(folder, index, known, "the models of LTX-Video 0.9.0 to 0.9.8")
     parts = {name: open_component(folder / name) for name in PARTS}
     model = parts["transformer"]
     config = {POSITIONS: PIPELINES[name], **model.config}
     parts["transformer"] = replace(model, config=config)
+    if UPSAMPLER in index:  # as `chorus export` writes it
+        parts[UPSAMPLER] = read_upsampler(folder / UPSAMPLER)
     scheduler = folder / "scheduler" / "scheduler_config.json"
     stored = read_json(scheduler) if scheduler.is_file() else None
     schedule_of(stored)  # raises for unsupported settings

@@ -71,6 +71,11 @@ def _folder(folder: Path, given: PartsApart) -> Source:
     if (folder / "model_index.json").is_file():
         return open_diffusers(folder, given.variant)
     if is_original(folder):
+        if given.variant is not None:
+            raise ValueError(
+                f"{folder} is in the original layout, which has no variants: leave "
+                "--variant out"
+            )
         return open_original(folder)
     raise ValueError(refusal(folder))
 

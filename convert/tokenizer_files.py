@@ -6,7 +6,7 @@ ComfyUI stores the latter as a tensor of bytes in the text encoder's file.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ BYTES = "spiece_model"
 JSON, SPIECE = "tokenizer.json", ("spiece.model", "tokenizer.model")
 VOCABULARIES = (JSON, *SPIECE)
 SETTINGS = "tokenizer_config.json"
+# The files of a tokenizer in a folder that holds a model's weights too.
+FILES = (*VOCABULARIES, SETTINGS, "special_tokens_map.json", "added_tokens.json")
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,11 @@ class TokenizerSource:
 
     Attributes:
         place: a folder, a file, or a tensor of bytes in a single-file checkpoint.
+        among: whether the folder holds other files too, which are not read.
     """
 
     place: Path | SourceTensor
+    among: bool = False
 
     def files(self) -> list[Path]:
         """All files that are read."""
@@ -39,7 +43,7 @@ class TokenizerSource:
             return [self.place.file]
         if self.place.is_file():
             return [self.place]
-        return [path for path in self.place.rglob("*") if path.is_file()]
+        return [path for path in _listed(self.place, self.among) if path.is_file()]
 
     def write(self, folder: Path) -> None:
         """Writes the tokenizer as a new folder with a tokenizer.json.
@@ -48,7 +52,12 @@ class TokenizerSource:
             ValueError: if the source contains no tokenizer.
         """
         if isinstance(self.place, Path) and self.place.is_dir():
-            shutil.copytree(self.place, folder)
+            if self.among:
+                folder.mkdir()
+                for file in self.files():
+                    shutil.copyfile(file, folder / file.name)
+            else:
+                shutil.copytree(self.place, folder)
             if not (folder / JSON).is_file():
                 _write_rules(self.rules(), folder)
             return
@@ -70,8 +79,17 @@ class TokenizerSource:
         return _built(place.read_bytes(), place)
 
 
-def open_tokenizer(path: Path) -> TokenizerSource:
-    """Opens the tokenizer in a folder or file. Raises a ValueError if there is none."""
+def open_tokenizer(path: Path, among: bool = False) -> TokenizerSource:
+    """Opens the tokenizer in a folder or file.
+
+    Args:
+        path: the folder or file.
+        among: whether the folder holds other files too, such as weights, which are not
+            read.
+
+    Raises:
+        ValueError: if there is none.
+    """
     check_present(path)
     if path.is_dir():
         there = [path / name for name in VOCABULARIES if (path / name).exists()]
@@ -83,15 +101,20 @@ def open_tokenizer(path: Path) -> TokenizerSource:
             )
         for file in there:
             check_present(file)
-        check_files(path)
+        check_files(path, _listed(path, among))
     elif path.name != JSON and path.suffix not in (".model", ".json"):
         raise ValueError(
             f"{path} is no tokenizer: give a folder, a tokenizer.json or a spiece.model"
         )
-    return TokenizerSource(path)
+    return TokenizerSource(path, among)
 
 
-def check_files(folder: Path) -> None:
+def _listed(folder: Path, among: bool) -> Iterable[Path]:
+    """The paths in a tokenizer's folder, or among others those of its files."""
+    return (folder / name for name in FILES) if among else folder.rglob("*")
+
+
+def check_files(folder: Path, paths: Iterable[Path]) -> None:
     """Raises a ValueError for a file that must not be copied with a tokenizer.
 
     These are links out of the folder, or out of the hub cache around it; links to
@@ -100,7 +123,7 @@ def check_files(folder: Path) -> None:
     """
     hub = [x for x in folder.absolute().parents if x.name.startswith("models--")]
     root = (hub or [folder])[0].resolve()
-    for path in folder.rglob("*"):
+    for path in paths:
         if path.is_symlink() and not path.resolve().is_relative_to(root):
             raise ValueError(
                 f"{path} is a link to {path.resolve()}, out of its folder: get the "

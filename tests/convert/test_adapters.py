@@ -162,6 +162,30 @@ def test_alpha_in_the_header_of_diffusers_files(base, tmp_path):
     np.testing.assert_allclose(change(source, f"{QUERY}.weight"), want, atol=1e-5)
 
 
+def test_alpha_beside_a_file_of_peft(base, tmp_path):
+    import json
+
+    state = {
+        name.replace("diffusion_model.", "base_model.model."): value
+        for name, value in keys(".lora_A.weight", ".lora_B.weight").items()
+    }
+    file = tmp_path / "adapter_model.safetensors"
+    save_file(state, file)
+    config = {"r": RANK, "lora_alpha": 8, "use_rslora": False, "rank_pattern": {}}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    want = 2 * UP[QUERY] @ DOWN[QUERY]
+    source = merged(base(), [Adapter(file)])
+    np.testing.assert_allclose(change(source, f"{QUERY}.weight"), want, atol=1e-5)
+    other = file.rename(tmp_path / "mine.safetensors")  # the config is not its own
+    source = merged(base(), [Adapter(other)])
+    np.testing.assert_allclose(change(source, f"{QUERY}.weight"), want / 2, atol=1e-5)
+    other.rename(file)
+    config["use_rslora"] = True
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="with use_rslora, which is not read"):
+        changes(file, 1.0)
+
+
 def test_one_for_each_expert(base, tmp_path):
     save_file(STYLES["lightx2v"][0], tmp_path / "x.safetensors")
     both = base(parts=("transformer", "transformer_2"))

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -64,6 +65,17 @@ def test_there_and_back_is_the_same(converted, kinds, tmp_path):
     card = convert(source, prepare(source, kinds, "float32"), tmp_path / "y")
     assert card.fingerprint == Card.read(converted).fingerprint
     assert card.parts == Card.read(converted).parts
+
+
+def test_merged_adapters_are_no_part_of_what_is_written(
+    diffusers_folder, kinds, tmp_path
+):
+    source = open_source(diffusers_folder)
+    merged = replace(source, settings={**source.settings, "adapters": ["a.pt:1"]})
+    convert(merged, prepare(merged, kinds, "float32"), tmp_path / "y")
+    assert Card.read(tmp_path / "y").settings["adapters"] == ["a.pt:1"]
+    export(tmp_path / "y", open_parts(tmp_path / "y", kinds), tmp_path / "x")
+    assert "adapters" not in open_source(tmp_path / "x").settings
 
 
 def test_weights_that_came_without_a_scheduler(

@@ -1,22 +1,25 @@
 """LTX-2 in its makers' single files: what is read, and what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_torch
+from tokenizers import Tokenizer
 
 from chorus_jax.families.ltx2.config import LTX2Config
 from chorus_jax.families.ltx2.connectors import ConnectorsConfig
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
-from convert import ltx2, ltx2_connectors, ltx2_source, ltx2_vae
+from convert import gemma, ltx2, ltx2_connectors, ltx2_source, ltx2_vae
 from convert.conversion import prepare_part
 from convert.families import FAMILIES, family_of
 from convert.ltx2_family import LTX2
 from convert.ltx2_single import read_single
 from convert.ltx_single import metadata_config
+from convert.tokenizer_files import FILES, JSON, open_tokenizer
 from tests.convert import made_ltx2
 
 NO_HOP = {**made_ltx2.AUDIO_VAE, "preprocessing": {"stft": {"hop_length": 0}}}
@@ -191,6 +194,40 @@ def test_a_single_file_becomes_a_model(ltx2_text, tmp_path):
     np.testing.assert_array_equal(
         model.transformer.audio.patch.kernel[...].T, state[name]
     )
+
+
+def test_of_gemmas_folder_the_tokenizer_s_files_are_taken(ltx2_text, tmp_path):
+    """Beside them are weights, which are larger than any tokenizer."""
+    folder, out = tmp_path / "gemma", tmp_path / "tokenizer"
+    shutil.copytree(ltx2_text, folder)
+    with (folder / "model-00001-of-00005.safetensors").open("wb") as file:
+        file.truncate(2**27)
+    opened = open_tokenizer(folder, among=True)
+    opened.write(out)
+    assert {path.name for path in out.iterdir()} <= {*FILES}
+    assert opened.rules().to_str() == Tokenizer.from_file(f"{out}/{JSON}").to_str()
+    with pytest.raises(ValueError, match="has 134217728 bytes"):
+        open_tokenizer(folder)
+
+
+def test_google_s_own_file_leaves_out_what_is_the_default():
+    from transformers import Gemma3TextConfig
+
+    own = {
+        "hidden_size": 3840,
+        "intermediate_size": 15360,
+        "model_type": "gemma3_text",
+        "num_attention_heads": 16,
+        "num_hidden_layers": 48,
+        "num_key_value_heads": 8,
+        "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+        "sliding_window": 1024,
+    }
+    made = gemma.config({"text_config": own}, "bfloat16")
+    theirs = Gemma3TextConfig(**own)
+    assert made.vocab == theirs.vocab_size and made.head_width == theirs.head_dim
+    assert made.query_scale == theirs.query_pre_attn_scalar
+    assert made.epsilon == theirs.rms_norm_eps and made.stretch == 8
 
 
 def lora(folder, names, seed=5):

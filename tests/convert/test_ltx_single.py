@@ -220,6 +220,16 @@ def test_loras_of_either_names(layout, beside, tmp_path):
         np.testing.assert_allclose(difference, 0.5 * change, atol=1e-5)
 
 
+@pytest.mark.parametrize("option", ["image-encoder", "transformer-2"])
+def test_parts_of_other_families_are_refused(option, tmp_path, capsys):
+    file = made_ltx.write(tmp_path, "ltx-video-2b-v0.9.5.safetensors")
+    command = ["ltx", str(file), str(tmp_path / "out"), f"--{option}", str(file)]
+    if main(command) == 1:
+        assert f"LTX-Video has no {option.replace('-', '_')}" in capsys.readouterr().err
+        return
+    pytest.fail("it was converted, and the part left out")
+
+
 def test_what_is_missing_is_named(tmp_path, capsys):
     file = made_ltx.write(tmp_path, "ltx-video-2b-v0.9.5.safetensors")
     assert main(["ltx", str(file), str(tmp_path / "out")]) == 1
