@@ -180,7 +180,8 @@ class Pipeline:
                 numbers that are not finite.
         """
         same_program(requests)
-        self.check(requests[0], len(requests))
+        for request in requests:
+            self.check(request, len(requests))
         run = self.steps([with_seed(request) for request in requests], every)
         while True:
             # The mesh is set while we compute, not while the caller does.

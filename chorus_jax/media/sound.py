@@ -52,13 +52,19 @@ class Sound:
 
 
 def write_wav(path: str | Path, sound: Sound) -> None:
-    """Writes a sound as 16-bit PCM. Raises an OSError if the file cannot be written."""
+    """Writes a sound as 16-bit PCM; another file is replaced once it is complete.
+    Raises an OSError if the file cannot be written."""
     values = np.rint(np.clip(sound.samples, -1, 1) * 32767).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(values.shape[1])
-        file.setsampwidth(2)
-        file.setframerate(sound.rate)
-        file.writeframes(values.tobytes())
+    part = Path(path).with_name(f".{Path(path).name}.part")
+    try:
+        with wave.open(str(part), "wb") as file:
+            file.setnchannels(values.shape[1])
+            file.setsampwidth(2)
+            file.setframerate(sound.rate)
+            file.writeframes(values.tobytes())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def mux_sound(

@@ -78,7 +78,8 @@ class TimeConv(nnx.Module):
         kernel = self.kernel[...].reshape(-1, self.kernel.shape[-1])
         count = max(0, x.shape[1] - 2)
         taps = [x[:, tap : tap + count : stride] for tap in range(3)]
-        y = jnp.concatenate(taps, axis=-1) @ kernel
+        pixels = jnp.concatenate(taps, axis=-1)
+        y = jnp.matmul(pixels, kernel, precision=exact(kernel.dtype))
         return y + along_last(self.bias[...], y)
 
 

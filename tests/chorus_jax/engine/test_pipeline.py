@@ -141,6 +141,15 @@ def test_sizes_that_do_not_divide_name_the_nearest(changes, message, pipeline):
         pipeline(small(**changes))
 
 
+def test_every_request_of_a_batch_is_checked(pipeline):
+    """The first one alone is no measure: another may have what the model lacks."""
+    one = small()
+    other = one.changed(guidance_scale_low=3.0)
+    pipeline.check(one)
+    with pytest.raises(ValueError, match="guidance_scale_low"):
+        pipeline(one, other)
+
+
 def test_a_batch_of_different_programs_is_refused(pipeline):
     with pytest.raises(ValueError, match=r"'steps': \(4, 5\)"):
         pipeline(small(), small(steps=5))
