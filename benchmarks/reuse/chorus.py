@@ -12,7 +12,8 @@ the same in other words (`reworded`). All arms (see `arms`) make each target in 
 with the target's own noise. `fewer` and `nirvana_equal` compute as many steps as
 `chorus` (see `costs`). At 4 steps the distilled transformer runs.
 
-A row has means over the hits of one set; a replayed request raises an error. Rows of
+A row has means over the hits of one set, or of one tier of it (`changed from 15`: hits
+that begin at step 15); a replayed request raises an error. Rows of
 `full`, `fewer` and `nirvana_equal` are over the hits of `chorus`. `accuracy_changed` is
 the accuracy of the attributes in which a target differs from its source; for `seam` see
 `seams`. Losses are differences from the full runs of the same targets, for detail as a
@@ -60,8 +61,9 @@ def measure(options: argparse.Namespace, steps: int) -> None:
 
 
 def write(measured: Iterable[Row], over: str) -> None:
-    """Writes the rows over one group of targets, such as `changed`."""
-    rows.update("chorus", [row for row in measured if row["over"] == over], KEY)
+    """Writes the rows over one group of targets, such as `changed`, and its tiers."""
+    wanted = [row for row in measured if row["over"].partition(" from ")[0] == over]
+    rows.update("chorus", wanted, KEY)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -75,9 +75,9 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Rows over the hits, over kinds of hits, and over all targets.
 
-    The kinds are hits that differ from their source in an attribute (`changed`), and
-    hits whose source says the same in other words (`reworded`). Empty groups have no
-    row.
+    The kinds are hits that differ from their source in an attribute (`changed`), all
+    of them and those of each tier (`changed from 15`: that begin at step 15), and hits
+    whose source says the same in other words (`reworded`). Empty groups have no row.
 
     Args:
         records: the records of one arm.
@@ -97,11 +97,17 @@ def rows_of(
     differs = lambda record: "accuracy_changed" in record.scores
     semantic = sum(record.ledger.kind == "semantic" for record in records)
     common = {"hit_rate": semantic / len(records)}
+    changed = list(filter(differs, own))
+    tiers: dict[str, list[TargetRecord]] = defaultdict(list)
+    for record in changed:
+        if record.ledger.reuse_until:
+            tiers[f"changed from {record.ledger.reuse_until}"].append(record)
     groups = {
         "hits": own,
-        "changed": list(filter(differs, own)),
+        "changed": changed,
         "reworded": list(filterfalse(differs, own)),
         "all": list(records),
+        **tiers,
     }
     return [
         {"over": over, "targets": len(group), **common, **figures(group, full)}

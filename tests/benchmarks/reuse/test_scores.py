@@ -46,6 +46,7 @@ def reference():
 def test_hits_and_all_are_apart(reference):
     records = [hit(0), hit(1), full(2), full(3)]
     over = {row["over"]: row for row in rows_of(records, reference, {0, 1})}
+    assert over.pop("changed from 5") == {**over["changed"], "over": "changed from 5"}
     assert list(over) == ["hits", "changed", "all"]
     assert [row["targets"] for row in over.values()] == [2, 2, 4]
     assert {row["hit_rate"] for row in over.values()} == {0.5}
@@ -60,9 +61,16 @@ def test_hits_that_say_the_same_in_other_words_are_apart(reference):
     same = hit(1)
     del same.scores["accuracy_changed"]
     over = {x["over"]: x for x in rows_of([hit(0), same], reference, {0, 1})}
-    assert list(over) == ["hits", "changed", "reworded", "all"]
-    assert [row["targets"] for row in over.values()] == [2, 1, 1, 2]
+    assert list(over) == ["hits", "changed", "reworded", "all", "changed from 5"]
+    assert [row["targets"] for row in over.values()] == [2, 1, 1, 2, 1]
     assert "accuracy_changed" not in over["reworded"]
+
+
+def test_the_hits_of_each_tier_are_apart(reference):
+    late = hit(1)
+    late = replace(late, ledger=replace(late.ledger, reuse_until=7))
+    over = {x["over"]: x for x in rows_of([hit(0), late], reference, {0, 1})}
+    assert [over[f"changed from {k}"]["targets"] for k in (5, 7)] == [1, 1]
 
 
 def test_without_a_hit_there_is_no_row_of_hits(reference):
