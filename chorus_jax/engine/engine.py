@@ -18,7 +18,13 @@ from chorus_jax.denoise.state import RunState
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.events import Event, Observer, Video
 from chorus_jax.engine.ledger import Ledger
-from chorus_jax.engine.pipeline import NotFiniteError, Pipeline, timed, unstacked
+from chorus_jax.engine.pipeline import (
+    NotFiniteError,
+    Pipeline,
+    clocked,
+    timed,
+    unstacked,
+)
 from chorus_jax.engine.plans import batch_of_one
 from chorus_jax.engine.policies import Policies, policies_for, requested, scaled
 from chorus_jax.engine.prepared import PreparedRequest
@@ -36,6 +42,7 @@ from chorus_jax.request import Request, check_request
 
 log = logging.getLogger(__name__)
 
+PAUSE = 0.1  # seconds between two looks at `stop` while the device is in use
 GONE = "the stored video was evicted or damaged meanwhile"
 MISSHAPEN = "the stored video had latents of another shape and was deleted"
 UNFIT = "a source that gave numbers which are not finite was forgotten"
@@ -69,7 +76,7 @@ class Engine:
             number of steps (`Policy.for_steps`); given None, it takes the policies
             measured on the weights (`policies_for`).
         sources: finds and loads the sources of requests.
-        device_lock: held while the device computes.
+        device_lock: held while the device computes; engines of one pipeline share it.
     """
 
     def __init__(
@@ -86,7 +93,7 @@ class Engine:
         self.policies = requested(policies)
         self.pipeline, self.cache = pipeline, cache
         self.sources = Sources(pipeline, cache)
-        self.device_lock = threading.Lock()
+        self.device_lock = pipeline.device_lock
 
     def generate(
         self,
@@ -150,7 +157,9 @@ class Engine:
         """Context that holds the device's lock and sets the mesh. Raises a StoppedError
         if the request was stopped while it waited for the lock."""
         stack = ExitStack()
-        stack.enter_context(self.device_lock)
+        while not self.device_lock.acquire(timeout=PAUSE):
+            watch.check()
+        stack.callback(self.device_lock.release)
         with stack:
             watch.check()
             stack.enter_context(self.pipeline.computing())
@@ -266,8 +275,8 @@ class Engine:
             NotFiniteError: if latents or frames are not finite.
         """
         runner = Runner(self.pipeline, watch.steps)
-        with timed(task.seconds, "denoise"):
-            state = watched(runner(task, prepared, hit), watch)
+        run = runner(task, prepared, hit)
+        state = watched(clocked(task.seconds, "denoise", run), watch)
         watch.check()
         frames = self.decoded(task, state.latents, watch)
         [sound] = self.pipeline.sound(state.latents, task.seconds)

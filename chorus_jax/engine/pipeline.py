@@ -8,9 +8,10 @@ end.
 import dataclasses
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +50,7 @@ from chorus_jax.text.prompts import Tokens
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 GENERAL = Defaults(Request(""), 16, "those of a Request: the model came without any")
 
@@ -59,6 +61,8 @@ class Pipeline:
     Attributes:
         model: the loaded model.
         defaults: the settings of requests that are made by `request`.
+        device_lock: held by engines while the device computes. Calls of the pipeline
+            itself do not take it: one thread at a time may make them.
         checker: the check of requests before they are run, which knows the devices'
             memory; refuses nothing by default.
     """
@@ -71,6 +75,7 @@ class Pipeline:
     ):
         self.model, self.defaults = model, defaults
         self.checker = checker
+        self.device_lock = threading.Lock()
 
     @classmethod
     def load(
@@ -278,8 +283,8 @@ class Pipeline:
         noise = self.beginning(
             requests, program, conditions, initial_latents=initial_latents
         )
-        with timed(seconds, "denoise"):
-            state = yield from self.denoise(program, inputs, noise, every)
+        run = self.denoise(program, inputs, noise, every)
+        state = yield from clocked(seconds, "denoise", run)
         frames = yield from self.decode(state.latents, requests, seconds)
         latents = unstacked(state.latents)
         sounds = self.sound(state.latents, seconds)
@@ -428,14 +433,20 @@ class Pipeline:
         Raises:
             NotFiniteError: if the decoder gives numbers that are not finite.
         """
-        made, total = [], groups(self.model.geometry(requests[0]))
-        with timed(seconds, "decode"):
-            for group in self.model.decode(latents, requests):
-                check_finite(group, "frames")
-                videos = np.asarray(group)
-                made.append(np.stack([to_uint8(video) for video in videos]))
-                yield Progress("decode", len(made), total)
+        made = yield from clocked(seconds, "decode", self.decoded(latents, requests))
         return np.concatenate(made, axis=1)
+
+    def decoded(
+        self, latents: Latents, requests: Sequence[Request]
+    ) -> Generator[Progress, None, list[UInt8[np.ndarray, "b f y x 3"]]]:
+        """Decodes latents; the generator's return value is the groups of frames."""
+        made, total = list[np.ndarray](), groups(self.model.geometry(requests[0]))
+        for group in self.model.decode(latents, requests):
+            check_finite(group, "frames")
+            videos = np.asarray(group)
+            made.append(np.stack([to_uint8(video) for video in videos]))
+            yield Progress("decode", len(made), total)
+        return made
 
     def sound(
         self, latents: Latents, seconds: dict[str, float]
@@ -485,6 +496,21 @@ class timed:
     def __exit__(self, *error: object) -> None:
         took = time.perf_counter() - self.began
         self.seconds[self.name] = self.seconds.get(self.name, 0.0) + took
+
+
+def clocked(
+    seconds: dict[str, float], name: str, run: Generator[T, None, R]
+) -> Generator[T, None, R]:
+    """Yields and returns what a generator does, and adds its own time to an entry of a
+    dictionary; the time of whoever reads it is left out."""
+    with closing(run):
+        while True:
+            with timed(seconds, name):
+                try:
+                    event = next(run)
+                except StopIteration as end:
+                    return end.value
+            yield event
 
 
 def with_seed(request: Request) -> Request:

@@ -1,13 +1,14 @@
 """Requests that are observed and stopped: their events, and what they leave."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
-from chorus_jax.engine import Denoised, Progress, StoppedError
+from chorus_jax.engine import Denoised, Engine, Progress, StoppedError
 from tests.chorus_jax.engine.tiny import BLUE, STEPS, small
 
 
@@ -141,23 +142,21 @@ def test_a_request_stopped_while_it_waits_for_the_device_computes_nothing(
     }[waits_for]
     monkeypatch.setattr(owner, part, lambda *_: pytest.fail(f"{part} was run"))
 
-    class Queue:
-        """A device that the request waits for, and gets when it was stopped."""
+    class Busy:
+        """A device that another request uses for as long as this one is there."""
 
-        def __enter__(self):
+        def acquire(self, timeout):
             waiting.set()
             assert stop.wait(60)
-
-        def __exit__(self, *_):
-            pass
+            return False
 
     if waits_for == "embed":
-        engine.device_lock = Queue()
+        engine.device_lock = Busy()
     else:
         source = engine.sources
 
         def look(*given):
-            engine.device_lock = Queue()
+            engine.device_lock = Busy()
             return source(*given)
 
         monkeypatch.setattr(engine, "sources", look)
@@ -173,6 +172,19 @@ def test_a_request_stopped_while_it_waits_for_the_device_computes_nothing(
     stop.set()
     thread.join()
     assert errors == [None] and not len(engine.cache.store)
+
+
+def test_engines_of_one_pipeline_take_turns(engine):
+    other = Engine(engine.pipeline, engine.cache)
+    assert other.device_lock is engine.device_lock
+
+
+def test_the_time_of_an_observer_is_not_the_requests(engine):
+    """A client that reads slowly makes no request slower."""
+    engine.generate(small(seed=3))  # compiles
+    slow = lambda event: time.sleep(0.05)
+    result = engine.generate(small(BLUE, seed=3), observer=slow)
+    assert sum(result.ledger.seconds.values()) < 0.05 * STEPS
 
 
 @pytest.mark.parametrize("part", ["run", "decoded"])

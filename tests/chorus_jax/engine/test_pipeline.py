@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import time
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.devices import sharding
 from chorus_jax.engine import Cache, Engine
-from chorus_jax.engine.pipeline import Pipeline, timed
+from chorus_jax.engine.pipeline import Pipeline, clocked, timed
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.request import Request
 from chorus_jax.schedulers import stored
@@ -37,6 +38,30 @@ def test_seconds_of_one_name_add_up():
         with timed(seconds, name):
             pass
     assert seconds["load"] >= 5 > seconds["decode"] >= 0
+
+
+def test_a_reader_s_time_does_not_count_and_a_reader_may_leave():
+    seconds, ended = {}, []
+
+    def run():
+        try:
+            yield 1
+            yield 2
+            return 3
+        finally:
+            ended.append(True)
+
+    made = clocked(seconds, "run", run())
+    assert next(made) == 1
+    time.sleep(0.05)
+    assert next(made) == 2
+    with pytest.raises(StopIteration) as end:
+        next(made)
+    assert end.value.value == 3 and seconds["run"] < 0.05
+    left = clocked(seconds, "run", run())
+    next(left)
+    left.close()
+    assert ended == [True, True]
 
 
 def theirs(diffusers_pipeline, request, geometry):
