@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import no_type_check
@@ -56,9 +57,11 @@ class InputVideo:
         steps = int(count * self.strength)
         if steps:
             return steps
+        digits = max(2, len(str(count)))
+        enough = math.ceil(10**digits / count) / 10**digits  # rounded up
         raise ValueError(
             f"strength {self.strength:g} of {count} steps leaves none to run: give "
-            f"{1 / count:.2g} or more, or more steps"
+            f"{enough:g} or more, or more steps"
         )
 
     def check_length(self, frames: int) -> None:

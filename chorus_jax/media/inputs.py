@@ -8,7 +8,7 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from chorus_jax.media.input_video import InputVideo
 from chorus_jax.media.keyframes import Keyframe, check_keyframes, own
@@ -98,11 +98,15 @@ class InputMedia:
 
 
 def pixels(file: str | Path) -> Pixels:
-    """The pixels of an image file. Raises a ValueError if it is no image."""
+    """The pixels of an image file, upright. Raises a ValueError if it is no image."""
     try:
         with Image.open(file) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I"):  # 16 bits, which Pillow would clip
+                bits = np.asarray(upright, np.float64) / 257
+                upright = Image.fromarray(np.rint(bits).clip(0, 255).astype(np.uint8))
+            return np.array(upright.convert("RGB"))
+    except (OSError, Image.DecompressionBombError) as error:
         why = getattr(error, "strerror", None) or error
         raise ValueError(f"{file} is not an image that can be read: {why}") from error
 

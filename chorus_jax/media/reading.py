@@ -27,13 +27,21 @@ def read_frames(path: str | Path, most: int) -> UInt8[np.ndarray, "f h w 3"]:
     try:
         with av.open(str(path)) as container:
             decoded = islice(container.decode(video=0), most)
-            frames = [_rgb(frame) for frame in decoded]
+            frames = [upright(_rgb(frame), frame.rotation) for frame in decoded]
     except (OSError, IndexError, av.FFmpegError) as error:
         why = getattr(error, "strerror", None) or "it has no video"
         raise ValueError(f"{path} is not a video that can be read: {why}") from error
     if not frames:
         raise ValueError(f"{path} holds no frame")
     return np.stack(frames)
+
+
+def upright(
+    pixels: UInt8[np.ndarray, "h w 3"], rotation: int
+) -> UInt8[np.ndarray, "y x 3"]:
+    """Pixels turned by the rotation that a file asks for, in degrees counterclockwise:
+    a phone's portrait videos are stored on their side."""
+    return np.rot90(pixels, round(rotation / 90) % 4)
 
 
 def _rgb(frame: "av.VideoFrame") -> UInt8[np.ndarray, "h w 3"]:

@@ -33,6 +33,7 @@ CELL, GAP, LABEL = 256, 4, 20  # pixels in a contact sheet
 
 
 # The highest frames per second of each kind of file; a sheet has no rate.
+SLOWEST = 0.01  # frames per second
 FASTEST = {".mp4": 1000, ".gif": 50, ".png": float("inf")}
 
 
@@ -282,11 +283,9 @@ def _row(pixels: Pixels, columns: int) -> Image.Image:
 def _checked(fps: int | float, at_most: int | float) -> int | float:
     if not isinstance(fps, Real):
         raise ValueError(f"fps must be a number, got {fps!r}")
-    if not 0 < fps <= at_most:
-        raise ValueError(
-            f"frames per second must be above 0 and at most {at_most}, got {fps}"
-        )
-    return fps
+    if not SLOWEST <= fps <= at_most:
+        raise ValueError(f"frames per second must be {SLOWEST} to {at_most}, got {fps}")
+    return fps if isinstance(fps, int) else float(fps)
 
 
 @contextlib.contextmanager

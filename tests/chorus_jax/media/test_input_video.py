@@ -43,3 +43,11 @@ def test_some_of_the_steps_are_run():
     assert InputVideo(clip(1)).steps(50) == 40 and InputVideo(clip(1), 1).steps(4) == 4
     with pytest.raises(ValueError, match="leaves none to run: give 0.25 or more"):
         InputVideo(clip(1), 0.2).steps(4)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 30, 50, 99, 150, 1000])
+def test_the_strength_that_is_advised_is_enough(count):
+    with pytest.raises(ValueError, match="leaves none") as refusal:
+        InputVideo(clip(1), 0.9 / count).steps(count)
+    advised = float(str(refusal.value).split("give ")[1].split(" ")[0])
+    assert InputVideo(clip(1), advised).steps(count) == 1

@@ -31,6 +31,30 @@ def test_files_are_read_as_rgb(tmp_path):
         InputMedia.read(tmp_path / "words.png")
 
 
+def test_pictures_are_turned_upright(tmp_path):
+    """As a phone's, which are stored on their side."""
+    upright = np.zeros((6, 4, 3), np.uint8)
+    upright[0] = 200
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    Image.fromarray(np.rot90(upright)).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(InputMedia.read(tmp_path / "a.png").image, upright)
+
+
+def test_16_bits_of_gray_keep_their_brightness(tmp_path):
+    levels = np.array([[0, 257 * 100, 65535]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    made = InputMedia.read(tmp_path / "a.png").image
+    assert made[0, :, 0].tolist() == [0, 100, 255]
+
+
+def test_a_picture_that_is_too_large_is_refused(tmp_path, monkeypatch):
+    Image.new("L", (600, 400), 9).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ValueError, match="is not an image that can be read"):
+        InputMedia.read(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize(
     "image",
     [np.zeros((4, 6), np.uint8), np.zeros((4, 6, 3)), np.zeros((0, 6, 3), np.uint8)],

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chorus_jax.media.reading import read_frames
+from chorus_jax.media.reading import read_frames, upright
 from chorus_jax.media.video import read_mp4, write
 
 
@@ -18,6 +18,13 @@ def file(tmp_path_factory):
 def test_a_file_of_ours_gives_its_frames(file):
     np.testing.assert_array_equal(read_frames(file, 100), read_mp4(file))
     np.testing.assert_array_equal(read_frames(file, 2), read_mp4(file)[:2])
+
+
+@pytest.mark.parametrize("rotation, turns", [(0, 0), (-90, 3), (90, 1), (180, 2)])
+def test_a_phone_s_videos_are_turned_upright(rotation, turns):
+    """A file says by how much, counterclockwise."""
+    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    np.testing.assert_array_equal(upright(pixels, rotation), np.rot90(pixels, turns))
 
 
 def test_a_gif_gives_its_colours(tmp_path):

@@ -168,12 +168,20 @@ def test_an_unknown_suffix_lists_the_known(tmp_path, name):
         video.write(tmp_path / name, moving_gradient())
 
 
-@pytest.mark.parametrize("fps", [0, -1, float("nan"), 1e6])
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), 1e6, 1e-4])
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
 def test_a_wrong_rate_is_refused(tmp_path, name, fps):
     with pytest.raises(ValueError, match="frames per second"):
         video.write(tmp_path / name, moving_gradient(), fps)
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.as_users
+@pytest.mark.parametrize("fps", [np.float32(16), np.int64(16), 0.01])
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+def test_any_number_in_range_is_a_rate(tmp_path, name, fps):
+    video.write(tmp_path / name, moving_gradient(), fps)
+    assert os.listdir(tmp_path) == [name]
 
 
 suffixes = pytest.mark.parametrize("name", ["a.mp4", "a.gif", "a.png"])
