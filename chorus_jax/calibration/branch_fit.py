@@ -18,7 +18,7 @@ from chorus_jax.intra_request.grains import named_grain, reusing
 from chorus_jax.schedulers.flow import Schedule
 
 SAMPLED = 64  # the number of evenly spread tokens whose outputs are recorded
-VOLATILE = 5  # layers whose updates are bubbled, as in BAC's public code
+VOLATILE = 5  # layers that take over later updates; our choice
 
 Outputs = tuple[Float[Array, "b steps l k c"], ...]
 

@@ -2,10 +2,10 @@
 
 arXiv 2506.13456. For each branch, dynamic programming places a given number of updates
 so that the reused outputs are as similar as possible to the outputs they replace. Then
-the "bubbling union": the most volatile feed-forward branches add their update steps to
-the feed-forward branches of all later layers, because an error of an early branch grows
-when a later branch is updated. `calibration.branch_fit` measures the similarities. We
-did not read the authors' code; the form of the sum over pairs of steps is ours.
+the "bubbling union": the most volatile feed-forward branches are also updated in the
+update steps of the feed-forward branches of all later layers, because an error of an
+early branch grows when a later branch is updated. `calibration.branch_fit` measures the
+similarities. The form of the sum over pairs of steps is ours.
 """
 
 from collections.abc import Sequence
@@ -88,20 +88,19 @@ def best_updates(
 
 
 def bubbled(updates: Updates, volatile: Sequence[int], branch: int) -> Updates:
-    """The updates after the bubbling union: in one branch, every layer also gets the
-    update steps of all volatile layers before it.
+    """The updates after the bubbling union: in one branch, every volatile layer also
+    gets the update steps of all layers after it.
 
     Args:
         updates: update steps by layer and branch.
         volatile: the numbers of the volatile layers.
         branch: the number of the feed-forward branch.
     """
-    passed: set[int] = set()
+    later: set[int] = set()
     layers = []
-    for layer, branches in enumerate(updates):
-        own = set(branches[branch]) | passed
-        if layer in volatile:
-            passed |= set(branches[branch])
-        united = (*branches[:branch], tuple(sorted(own)), *branches[branch + 1 :])
-        layers.append(united)
-    return tuple(layers)
+    for layer, branches in reversed([*enumerate(updates)]):
+        own = set(branches[branch])
+        united = tuple(sorted(own | later if layer in volatile else own))
+        layers.append((*branches[:branch], united, *branches[branch + 1 :]))
+        later |= own
+    return tuple(layers[::-1])
