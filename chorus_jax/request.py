@@ -10,7 +10,7 @@ from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.intra_request import StepCache, qualities, registry
 from chorus_jax.intra_request.beside_budgets import check_beside, own_budgets
-from chorus_jax.intra_request.fitting import RunProperties, check_fits
+from chorus_jax.intra_request.fitting import RunProperties, check_fits, check_noise
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, listed, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
@@ -167,6 +167,12 @@ class Request:
             raise ValueError(
                 f"tokens must be the name of a preset or TokenBudgets, got {tokens!r}"
             )
+        if budgets is not None and self.make_solver().stochastic:
+            raise ValueError(
+                "token budgets use the velocities of earlier steps again, which do not "
+                f"outlast a step of {self.solver}, since it adds noise: leave them "
+                "out, or choose another solver"
+            )
         if budgets is not None and budgets.steps != self.step_count:
             raise ValueError(
                 f"the token budgets are for {budgets.steps} steps, but the schedule "
@@ -181,6 +187,8 @@ class Request:
                 "step_cache must be a quality, a line such as 'taylor:interval=2' or a "
                 f"StepCache, got {self.step_cache!r:.80}"
             )
+        if self.own_cache is not None and self.make_solver().stochastic:
+            check_noise(self.own_cache, self.solver)
 
     def _whole(self, name: str, least: int, most: int) -> None:
         value = whole_number(name, getattr(self, name), least, most)

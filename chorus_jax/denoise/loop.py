@@ -1,13 +1,15 @@
 """The denoising loop: runs any plan, in one jitted call or a few steps per call.
 
-Chorus (arXiv 2604.04451) has three stages:
+Chorus (arXiv 2604.04451) has three stages. Here they are:
 
-    stage 1  steps [0, K1)   not run: the run starts from the source's latents before
-                             step K1
+    stage 1  steps [0, K1)   not run: the run starts from the source's clean latents
+                             with noise of step K1
     stage 2  steps [K1, K2)  a step with all tokens shows where the videos differ; then
                              only the tiles of that region are run; at the end all other
-                             tiles get the source's latents before step K2
+                             tiles get the source's latents with noise of step K2
     stage 3  steps [K2, T)   all tokens are run
+
+The step that finds the region, and the noise instead of stored latents, are ours.
 
 Without a source all steps run all tokens. In every stage either a step cache decides
 how much of the model each step runs, or tokens have budgets of steps.

@@ -6,8 +6,9 @@ predicts that of the output. A reused step adds the last computed difference bet
 output and latents to its latents; of the model only the stem runs.
 
 The authors watch the output of the prompt's branch and reuse the difference in each
-branch. Here the guided velocity is watched and reused. The reused output is the same,
-because guidance is a weighted sum whose weights add up to 1.
+branch. Here the guided velocity is watched and reused. The reused output is the same
+where guidance is a weighted sum whose weights add up to 1, as Wan's; with the rescaled
+guidance of LTX it differs a little.
 """
 
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ class EasyCache:
     threshold: float = 0.05
     first: int = 10
     last: int = 1
+
+    grain = "velocity"  # not a field: a reused difference is a velocity of before
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold, self.first, self.last)

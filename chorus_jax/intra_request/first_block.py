@@ -45,7 +45,8 @@ class FirstBlock:
     Attributes:
         threshold: the relative change of the first layers' residual at which all layers
             run; at 0 they always run. cache-dit's default is .08, with 8 layers and 8
-            steps at the start; for Wan 2.2 it is .24, with 1 layer and 4 steps.
+            steps at the start. vLLM-Omni sets .24 for Wan 2.2, with 1 layer, 4 steps
+            and `longest` 3.
         front: the number of first layers.
         first: steps at the start that are computed.
         last: steps at the end that are computed.

@@ -33,6 +33,18 @@ class FittedCache(Protocol):
         """Raises a ValueError for a run that it does not fit."""
 
 
+def check_noise(cache: StepCache, solver: str) -> None:
+    """Raises a ValueError for a step cache that reuses or forecasts velocities, in a
+    run whose solver adds noise in its steps: a velocity leads away from the noise that
+    it was computed with, and that noise is no longer there."""
+    if getattr(cache, "grain", "") == "velocity":
+        raise ValueError(
+            f"{type(cache).__name__} reuses velocities, which do not outlast a step of "
+            f"{solver}, since it adds noise: choose a step cache that reuses "
+            "residuals, such as sea or taylor:grain=residual, or another solver"
+        )
+
+
 def check_layers(name: str, count: int, run: RunProperties) -> None:
     """Raises a ValueError for a run without further layers than the first `count`; a
     step cache has this number in its field `name`."""

@@ -96,8 +96,9 @@ class MagCache(ScheduledCache):
             variant: one of `CURVES`; its ratios are valid for that model's weights
                 only.
             threshold: the authors use .12 for wan21_t2v_1_3b (with `longest` 2 or 4),
-                .24 with `longest` 6 for wan21_t2v_14b, .04 for wan22_t2v_a14b, .06 for
-                wan22_i2v_a14b and for the 5B model.
+                .24 with `longest` 6 for wan21_t2v_14b, .06 for the models of Wan 2.2
+                (with a `retention` of .4 for wan22_t2v_a14b, .1 for wan22_i2v_a14b).
+                MaxDiffusion uses .04 for wan22_t2v_a14b, .06 for wan22_i2v_a14b.
             longest: the largest number of successive steps that are not computed.
             retention: the share of the steps that is computed at the start.
             anywhere: whether the ratios may be used at other numbers of steps, shifts

@@ -16,7 +16,8 @@ from chorus_jax.intra_request.branch_table import BranchTable, layered
 from chorus_jax.intra_request.listed import check_rising
 from chorus_jax.schedulers.flow import Schedule
 
-# The authors' background layers of Wan 2.1 14B (of 40 layers), and full steps (of 50).
+# The authors' background layers of Wan 2.1 14B (of 40 layers), and their full steps (of
+# 50). Their code for Wan runs every sixth step in full instead.
 WAN21_T2V_14B = (0, *range(2, 8), *range(10, 21), *range(25, 33), 37, 38)
 FULL = (6, 18, 26, 32, 38, 42, 46, 48)
 

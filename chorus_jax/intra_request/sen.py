@@ -2,10 +2,12 @@
 
 vita-epfl/SenCache. The bound is the norm of the output's derivative by the latents
 times the change of the latents since the last computed step, plus the same product for
-the timestep. `calibration.sensitivity` measures the norms; with the defaults, 1 for
-both, this is the cache of AI-Hypercomputer/maxdiffusion. The authors multiply the
+the timestep. `calibration.sensitivity` measures the norms; by default both are 1, as in
+AI-Hypercomputer/maxdiffusion, which sums these changes step by step, runs more full
+steps and reuses the velocity instead of the residual. The authors multiply the
 threshold by the square root of the number of latents (1447.978 for Wan). Here distances
-are root mean squares instead, so their thresholds apply at any size.
+are root mean squares instead, so their thresholds apply at any size. They have a
+smaller threshold for the first fifth of the steps; here one is for all.
 """
 
 from dataclasses import dataclass

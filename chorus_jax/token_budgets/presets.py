@@ -1,9 +1,9 @@
 """Token budgets by name: hsa-75, hsa-50 and hsa-25, named by their share of the work.
 
-The paper (arXiv 2605.06892) has settings of these names for 75, 50 and 25 % of the
-runtime, but does not publish their shares, budgets and forced full steps. These here
-are ours: two groups, with the share of the first chosen so that the run computes the
-wanted amount of work (`TokenPreset.work`).
+The paper (arXiv 2605.06892) has settings for 75, 50 and 25 % of the runtime, but does
+not publish their shares, budgets and forced full steps. These here are ours: two
+groups, with the share of the first chosen so that the run computes the wanted amount of
+work (`TokenPreset.work`).
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,8 @@ class TokenPreset:
 # Chosen on the shapes model at 50 steps: among some tens of settings of equal work,
 # those that came nearest to the full run. hsa-50 and hsa-25 were chosen with forecasts
 # of the tokens that are not run, hsa-50 by `benchmarks.tokens.settings`; the trials of
-# the other two are not stored. benchmarks/tokens measures what was chosen.
+# the other two are not stored. benchmarks/tokens measures what was chosen. hsa-25 ranks
+# tokens by their first two steps alone; the paper takes the first 5 to 10 of 40.
 PRESETS = {
     "hsa-75": TokenPreset(0.72, 2, 0.32, 0.04),
     "hsa-50": TokenPreset(0.47, 5, 0.24, 0.04),

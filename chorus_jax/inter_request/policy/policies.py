@@ -21,7 +21,8 @@ NIRVANA = Policy(
 """NIRVANA's steps K of 50 by the cosine of CLIP text embeddings (arXiv 2312.04429).
 
 No stage 2. The table is as others report it, the paper's text was not at hand. There a
-score must exceed a threshold, here it may equal it.
+score must exceed a threshold, here it may equal it; and a hit resumes the source's own
+latents of step K, here it begins from its clean latents with new noise, as all hits do.
 """
 
 # Least scores from NIRVANA, with fewer reused steps, since videos tolerate less reuse
