@@ -12,6 +12,7 @@ DIR/accelerator.jsonl: `serve full`, `serve chorus` and, if the policy has a ste
 import argparse
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,8 @@ def measured(
         raise ValueError(f"none of {targets} requests is a hit: nothing was compared")
 
 
-def main() -> None:
-    """Serves, writes and prints the rows."""
+def main() -> int:
+    """Serves, writes and prints the rows; returns 0 if the command line worked too."""
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -62,14 +63,19 @@ def main() -> None:
     top.add_argument("--out", type=Path, required=True)
     top.add_argument("--rehearse", action="store_true", help="few steps and requests")
     options = top.parse_args()
-    steps, targets = (4, 12) if options.rehearse else (50, 48)
+    steps, targets = (4, 12) if options.rehearse else (50, 24)
     options.out.mkdir(parents=True, exist_ok=True)
-    # Before this process takes the device's memory.
-    generate(steps, options.out / "video.png")
+    failed = False
+    try:  # before this process takes the device's memory
+        generate(steps, options.out / "video.png")
+    except subprocess.CalledProcessError:
+        traceback.print_exc()
+        failed = True
     for row in measured(options, steps, targets):
         rows.append(options.out / "accelerator.jsonl", "accelerator", row)
         print(row, flush=True)
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

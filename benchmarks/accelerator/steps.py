@@ -241,7 +241,11 @@ def measured(
         if not rehearse and time_left.now() < LEAST:
             print(f"no time left for {case}")
             return
-        yield {**timed(case, config, model), "error": off}
+        try:
+            row = timed(case, config, model)
+        except Exception:  # such as too little memory: the next case may fit
+            row = {"row": case.row, "failed": traceback.format_exc()[-1000:]}
+        yield {**row, "error": off}
 
 
 def main() -> int:
@@ -256,13 +260,15 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     try:
         time_left = TimeLeft.of_part(180.0)
+        failed = False
         for row in measured(options.rehearse, time_left, options.rows):
             rows.append(options.out / "accelerator.jsonl", "accelerator", row)
             print(row, flush=True)
+            failed |= "failed" in row
     except Exception:
         traceback.print_exc()
         return 1
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

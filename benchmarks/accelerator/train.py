@@ -31,8 +31,9 @@ from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.device.runs import DeviceRuns
 from chorus_jax.training.unpack import unpack_vae
 
-FLOW: Final = 0.7  # flow training's share of the time left after encoding the clips
-DISTILL: Final = 0.7  # distillation's share of the time left after the trajectories
+FLOW: Final = 0.5  # flow training's share of the time left after encoding the clips
+TEACH: Final = 0.3  # the trajectories' share of the time left after flow training
+DISTILL: Final = 0.6  # distillation's share of the time left after the trajectories
 MINUTES: Final = 2.5  # minutes between saved states
 LEAST: Final = 5.0  # the least seconds of a training, even if no time is left
 
@@ -85,7 +86,7 @@ class Session:
     def distill(self) -> None:
         """Distils the few-step transformer, and packs all models again."""
         runs = self.runs
-        runs.teach()
+        runs.teach(Deadline(max(LEAST, TEACH * self.time_left.now())))
         runs.distill(Deadline(max(LEAST, DISTILL * self.time_left.now())))
         self.assemble()
 

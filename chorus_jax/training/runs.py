@@ -77,12 +77,13 @@ class Runs(Made):
         plan = self.recipe.train_flow.plan
         self.run(self.flow_job(), plan, "flow", ThreadPoolExecutor(1), deadline)
 
-    def teach(self) -> None:
-        """Records trajectories of the newest transformer, for `distill`."""
+    def teach(self, deadline: Deadline | None = None) -> None:
+        """Records trajectories of the newest transformer, for `distill`; fewer if the
+        deadline comes before all are made."""
         training, world = self.recipe.distill, self.recipe.world
         model = WanModel(self.flow_parts("float32"), self.tokenizer())
         captions, at_once = self.captions(), self.runs_at_once
-        teach(model, self.taught, captions, training, world, at_once)
+        teach(model, self.taught, captions, training, world, at_once, deadline)
 
     def distill(self, deadline: Deadline | None = None) -> None:
         """Trains the few-step student on the trajectories of `teach`."""

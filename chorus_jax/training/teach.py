@@ -18,6 +18,7 @@ from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.request import Request
+from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.recipe import DistillTraining
 from chorus_jax.training.world.scene import World
 
@@ -146,11 +147,13 @@ def teach(
     training: DistillTraining,
     world: World,
     at_once: int = BATCH,
+    deadline: Deadline | None = None,
 ) -> None:
     """Runs the teacher over all captions, continuing an earlier call that was stopped.
 
     A caption's seed is its number. `at_once` captions are run in a batch. The last
     batch is padded, so that only one program is compiled, and the padding is dropped.
+    No batch but the first begins after the deadline.
     """
     first = request_of(captions[0], 0, training, world)
     shape = (len(training.sigmas) + 1, *model.sizes.latent_shape(first))
@@ -170,3 +173,5 @@ def teach(
             text = np.pad(text, ((0, 0), (0, limit - text.shape[1]), (0, 0)))
             taught.put(batch_captions, text, latents[: len(batch_captions)])
             bar.update(len(batch_captions))
+            if deadline is not None and not deadline.rate():
+                return
