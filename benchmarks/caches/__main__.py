@@ -48,7 +48,6 @@ def measured(
         single: a bench of one prompt, on which each arm is timed; None for no times.
     """
     steps, full = bench.request.step_count, bench.run(CacheArm(FULL))
-    whole = single.run(CacheArm(FULL), repeats=6).seconds if single else 0.0
     for arm in arms:
         run = full if arm.method == FULL else bench.run(arm)
         row = {
@@ -61,8 +60,7 @@ def measured(
         if single is None:
             yield quality
             continue
-        seconds = single.run(arm, repeats=3).seconds
-        times = {"seconds": seconds, "share": seconds / whole}
+        times = single.beside_full(arm)
         rows.update("caches_time", [{**row, **times, **facts}], KEY)
         yield {**times, **quality}
 

@@ -1,5 +1,6 @@
 """Runs a batch of prompts with a step cache, and scores the videos."""
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.caches.arms import CacheArm
+from benchmarks.caches.arms import FULL, CacheArm
 from benchmarks.lib.judged import judge, with_errors
 from benchmarks.reuse.arms import with_fewer
 from chorus_jax.denoise import loop
@@ -98,6 +99,18 @@ class CacheBench:
         groups = [np.asarray(x) for x in pipeline.model.decode(state.latents, requests)]
         frames = tuple(to_uint8(x) for x in np.concatenate(groups, axis=1))
         return CachedRun(state, frames, min(times[1:] or times))
+
+    def beside_full(self, arm: CacheArm, rounds: int = 3) -> dict[str, float]:
+        """The seconds of an arm, and their share of a full run's: medians over rounds
+        in which both run, one after the other."""
+        arms = (arm, CacheArm(FULL))
+        for one in arms:
+            self.run(one)  # compiles
+        pairs = [[self.run(x).seconds for x in arms] for _ in range(rounds)]
+        return {
+            "seconds": statistics.median(own for own, _ in pairs),
+            "share": statistics.median(own / full for own, full in pairs),
+        }
 
     def scores(self, run: CachedRun, full: CachedRun) -> dict[str, Any]:
         """Mean PSNR (dB, at most 60) and SSIM to the full run, and oracle scores.

@@ -121,22 +121,29 @@ def figures(
 ) -> dict[str, Any]:
     """Means over these targets, and paired losses against their full runs.
 
-    A speed-up is relative to the same target's full run in the same turn;
-    `speedup_denoise` includes look-up and load. `speedup_denoise_best` and
-    `speedup_best` (of whole requests) are the highest medians over targets with the
-    same `TargetRecord.way`. `seconds` is the time of a request, `seconds_NAME` of a
-    part.
+    A speed-up is the mean over the targets, each relative to the same target's full run
+    in the same turn; `speedup_denoise` includes look-up and load.
+    `speedup_denoise_overall` is the time of all full runs over that of all these runs.
+    `speedup_denoise_best` and `speedup_best` (of whole requests) are the highest
+    medians over targets with the same `TargetRecord.way`. `seconds` is the time of a
+    request, `seconds_NAME` of a part.
     """
     scores = [record.scores for record in records]
     reference = [full[record.number].scores for record in records]
     relative = losses(scores, reference, REPORTED)
     shares = [_speedups(record, full[record.number]) for record in records]
     ways = [record.way for record in records]
+    totals = [
+        sum(_denoising(record.ledger) for record in group)
+        for group in ([full[record.number] for record in records], records)
+    ]
+    overall = totals[0] / totals[1]
     return {
         "equivalents": statistics.fmean(
             record.ledger.equivalents for record in records
         ),
         **means(shares),
+        "speedup_denoise_overall": overall,
         "speedup_denoise_best": _best(ways, [x["speedup_denoise"] for x in shares]),
         "speedup_best": _best(ways, [x["speedup_total"] for x in shares]),
         **_seconds([record.ledger for record in records]),

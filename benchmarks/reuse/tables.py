@@ -88,7 +88,9 @@ TABLES = {
     "changed": PageTable(
         CHORUS, "chorus", arms("changed", *RIGHT, "detail"), of_arms(*ARMS)
     ),
-    "changed_all": PageTable(CHORUS, "chorus", arms("changed", *HARM), of_arms(*ARMS)),
+    "changed_all": PageTable(
+        CHORUS, "chorus", arms("changed", *HARM), of_arms(*ARMS, steps=(50,))
+    ),
     "reworded": PageTable(
         CHORUS, "chorus", arms("reworded", *ALL_RIGHT, "detail"), of_arms(*MAIN)
     ),
