@@ -6,7 +6,7 @@ trapezoidal corrector. We do not know its coefficients for uneven steps. Ours: t
 predictor is the parabola through the last three computed values; the corrector moves
 from the last value along the mean of two slopes, the slope of the last interval and the
 slope of the parabola at the forecast step. Beyond a horizon the forecast is pulled back
-to the last value (as in vipshop/cache-dit).
+to the last value; vipshop/cache-dit damps it there too, the form is ours.
 """
 
 from dataclasses import dataclass

@@ -4,8 +4,7 @@ arXiv 2508.16984. The power x^n in the n-th term of the series becomes s^n H_n(s
 with the physicists' Hermite polynomials H_n and a contraction s, which bounds high
 orders. x is the number of steps since the last computed one. The authors' first release
 used -x, which flips the sign of odd orders; that was found by
-Archerkattri/hicache-plus-plus, whose contraction and forced steps are the defaults
-here.
+Archerkattri/hicache-plus-plus, whose contraction is the default here.
 """
 
 import math

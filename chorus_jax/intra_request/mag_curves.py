@@ -19,12 +19,15 @@ P480, P720, P704 = (60, 104), (90, 160), (44, 80)
 
 @dataclass(frozen=True)
 class MagnitudeCurve:
-    """Magnitude ratios of a model, and the run that they were measured on.
+    """Magnitude ratios of a model, and the run that they are taken for.
+
+    The authors name neither shift nor size: here these are those of the model's default
+    run, which is an assumption.
 
     Attributes:
         ratios: one ratio per step.
         shift: the shift of the run's schedule.
-        size: height and width of the run's latents, at the model's default size.
+        size: height and width of the run's latents.
         switch: the first step of the second expert; 0 for one transformer.
     """
 
