@@ -204,25 +204,20 @@ def test_the_engine_misses_hits_and_repeats(pipeline):
     assert np.abs(hit.video.sound.samples - sounds[0]).max() > 0
 
 
-@pytest.mark.parametrize("found_by", ["velocity", "attention"])
-def test_caches_of_branches_run_in_hits_with_a_region(pipeline, found_by):
+def test_caches_of_branches_run_in_hits_with_a_region(pipeline):
     """The region's keys and the attention to words come from computed branches."""
-    regions = Regions(reach=0, limit=math.inf, found_by=found_by)
-    every, neutral = EveryStep(), TaylorSeer(interval=1, grain="branches")
-    some = TaylorSeer(interval=2, first=1, last=1, grain="branches")
-    policy = Policy(STEPS, (Tier(0.3, 1, 5, active=0.5),), regions)
-    hits = []
-    cache = Cache.in_memory()
-    for step_cache in (every, neutral, some):
+    regions = Regions(reach=0, limit=math.inf, found_by="attention")
+    policy = Policy(STEPS, (Tier(0.3, 1, 4, active=0.5),), regions)
+    cache, hits = Cache.in_memory(), []
+    for step_cache in (EveryStep(), TaylorSeer(interval=1, grain="branches")):
         engine = Engine(pipeline, cache, replace(policy, cache=step_cache))
         engine.generate(small())
         hits.append(engine.generate(small(BLUE, seed=4), Reuse(write=False)))
     cache.close()
-    plain, same, fewer = hits
-    assert {x.ledger.kind for x in hits} == {"semantic"}
-    assert {x.ledger.active for x in hits} == {0.5}
+    plain, same = hits
+    assert plain.ledger.kind == same.ledger.kind == "semantic"
+    assert plain.ledger.active == same.ledger.active == 0.5
     assert plain.ledger.equivalents == same.ledger.equivalents
-    assert fewer.ledger.equivalents < plain.ledger.equivalents
     close(same.video.latents, plain.video.latents, atol=1e-4)
 
 
