@@ -117,7 +117,7 @@ def test_info_tells_of_machine_and_weights(weights, capsys):
         ),
         (["--out", "video.avi"], "should end in .mp4, .gif or .png"),
         (["--out", "missing/video.mp4"], "chorus: cannot write missing/video.mp4: its"),
-        (["--fps", "0"], "frames per second must be above 0"),
+        (["--fps", "0"], "frames per second must be 0.01 to 1000, got 0"),
         (["--config", "missing.py"], "missing.py is no Python file"),
         (["--config", "missing"], "no config's name"),
         (["--guidance-scale", "nan"], "guidance_scale must be finite and 0 or more"),

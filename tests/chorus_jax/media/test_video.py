@@ -176,8 +176,7 @@ def test_a_wrong_rate_is_refused(tmp_path, name, fps):
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.as_users
-@pytest.mark.parametrize("fps", [np.float32(16), np.int64(16), 0.01])
+@pytest.mark.parametrize("fps", [16, 23.976, 0.01])
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
 def test_any_number_in_range_is_a_rate(tmp_path, name, fps):
     video.write(tmp_path / name, moving_gradient(), fps)
