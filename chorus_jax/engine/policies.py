@@ -9,6 +9,7 @@ from chorus_jax.inter_request.policy.policies import calibrated, default_policy
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.policy.policy_file import Measured, Sampler
 from chorus_jax.intra_request import EveryStep
+from chorus_jax.intra_request.fitting import check_noise
 from chorus_jax.request import Request
 
 log = logging.getLogger(__name__)
@@ -30,13 +31,21 @@ def requested(policies: Policies) -> Policies:
     """The policies, changed to use a request's own step cache if it names one.
 
     A request's token budgets take the place of the policy's step caches.
+
+    The policies raise a ValueError for step caches that reuse velocities where the
+    request's solver adds noise.
     """
 
     def policy(request: Request) -> Policy:
         chosen, own = policies(request), request.own_cache
         if own is None and request.tokens is not None:
             own = EveryStep()
-        return chosen if own is None else replace(chosen, cache=own, miss_cache=own)
+        if own is not None:
+            return replace(chosen, cache=own, miss_cache=own)
+        if request.make_solver().stochastic:
+            for cache in (chosen.cache, chosen.miss_cache):
+                check_noise(cache, request.solver)
+        return chosen
 
     return policy
 

@@ -68,6 +68,15 @@ def test_a_policy_in_a_file_says_where_it_was_not_measured(caplog):
     assert sampler.startswith("policy.json was measured with Sampler(solver='euler'")
 
 
+@pytest.mark.parametrize("caches", ["cache", "miss_cache"])
+def test_a_policy_s_velocities_do_not_outlast_steps_that_add_noise(caches):
+    measured = Policy(20, (), **{caches: SkipSteps((1,))})
+    policies = requested(scaled(measured))
+    assert policies(Request("a", steps=20)) == measured
+    with pytest.raises(ValueError, match="since it adds noise"):
+        policies(Request("a", steps=20, solver="renoise"))
+
+
 def test_a_request_s_own_step_cache_takes_the_place_of_the_policy_s():
     measured = Policy(20, (), cache=SkipSteps((1,)), miss_cache=SkipSteps((2,)))
     policies = requested(scaled(measured))
