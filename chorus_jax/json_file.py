@@ -1,4 +1,4 @@
-"""Reads JSON that may be damaged or hostile, with errors of one class."""
+"""Writes JSON, and reads it though damaged or hostile, with errors of one class."""
 
 import json
 import stat
@@ -31,6 +31,14 @@ def read(path: str | Path) -> Any:
         OSError: for a file that cannot be read.
     """
     return parsed(text_of(path))
+
+
+def write(path: str | Path, content: Any) -> None:
+    """Writes a value to a JSON file, which replaces another one when it is complete.
+    Raises an OSError if it cannot be written."""
+    part = Path(path).with_name(f"{Path(path).name}.part")
+    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
 
 
 def text_of(path: str | Path) -> str:

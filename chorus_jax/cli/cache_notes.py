@@ -13,7 +13,7 @@ from chorus_jax import json_file
 from chorus_jax.cli.choice import CommandSettings
 from chorus_jax.engine import Engine
 from chorus_jax.engine.recipes import recipe_of
-from chorus_jax.media.video import aside
+from chorus_jax.media.writing import aside
 
 SUFFIX = ".recipe.json"
 

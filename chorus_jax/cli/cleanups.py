@@ -10,7 +10,7 @@ from pathlib import Path
 from chorus_jax.checkpoints.folder import FINISHED, partial_folder
 from chorus_jax.devices.compilation import cache_folder
 from chorus_jax.inter_request.store.folder import LOCK, PARTIAL
-from chorus_jax.media import video
+from chorus_jax.media import writing
 
 PATIENCE = 2.0  # seconds to wait for a record that is being written
 RECENT = 1.0  # seconds within which a compiled program may be half-written
@@ -20,7 +20,7 @@ def half_written_videos(folder: Path) -> Callable[[], None]:
     """A cleanup that removes this process's half-written files from a folder."""
 
     def remove() -> None:
-        for path in video.half_written(folder):
+        for path in writing.half_written(folder):
             shutil.rmtree(path, ignore_errors=True)
 
     return remove

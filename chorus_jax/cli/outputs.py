@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chorus_jax.cli.jobs import PromptWithSeed
-from chorus_jax.media import video
+from chorus_jax.media import video, writing
 
 NUMBER, SEED = "{number}", "{seed}"
 
@@ -81,7 +81,7 @@ def check_file(out: Path, example: str) -> None:
     """
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder: give a file, such as {example}")
-    with video.aside(out, keep=False):
+    with writing.aside(out, keep=False):
         pass
 
 

@@ -10,7 +10,7 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.cli.choice import CommandSettings
 from chorus_jax.engine import Ledger, Result
 from chorus_jax.intra_request.registry import describe
-from chorus_jax.media import video
+from chorus_jax.media import video, writing
 from chorus_jax.request import Request
 
 SHORT = 60  # characters of a negative prompt that are shown
@@ -182,5 +182,5 @@ def write_json(path: Path, choice: CommandSettings, result: Result) -> None:
     """Writes the description of a video to a JSON file of its own."""
     content = described(choice, result, seconds=True)
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-    with video.aside(path) as part:
+    with writing.aside(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -1,6 +1,5 @@
 """JSON files of step caches, with the weights and settings they were measured on."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +59,7 @@ def write(path: Path, measured: MeasuredCache) -> None:
         "run": dict(measured.run),
         "measured": dict(measured.measured),
     }
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+    json_file.write(path, content)
 
 
 def read(path: Path) -> MeasuredCache:

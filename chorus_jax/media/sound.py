@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32
 
+from chorus_jax.media.writing import aside
+
 if TYPE_CHECKING:  # PyAV is imported where a file is written or read.
     import av
 
@@ -55,16 +57,11 @@ def write_wav(path: str | Path, sound: Sound) -> None:
     """Writes a sound as 16-bit PCM; another file is replaced once it is complete.
     Raises an OSError if the file cannot be written."""
     values = np.rint(np.clip(sound.samples, -1, 1) * 32767).astype("<i2")
-    part = Path(path).with_name(f".{Path(path).name}.part")
-    try:
-        with wave.open(str(part), "wb") as file:
-            file.setnchannels(values.shape[1])
-            file.setsampwidth(2)
-            file.setframerate(sound.rate)
-            file.writeframes(values.tobytes())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with aside(path) as part, wave.open(str(part), "wb") as file:
+        file.setnchannels(values.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(sound.rate)
+        file.writeframes(values.tobytes())
 
 
 def mux_sound(

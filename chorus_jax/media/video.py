@@ -4,10 +4,7 @@ Frames are [f, h, w, 3], uint8 or floats in [-1, 1]. A file appears at its path 
 when it is complete; until then it has a temporary name in the same folder.
 """
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from numbers import Real
 from pathlib import Path
@@ -19,6 +16,7 @@ from jaxtyping import Array, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from chorus_jax.media.sound import Sound, mux_sound
+from chorus_jax.media.writing import aside
 
 if TYPE_CHECKING:  # PyAV is imported where a file is written or read.
     import av
@@ -96,15 +94,6 @@ def check(path: str | Path, fps: int | float = 16) -> None:
     _kind(path, fps)
     with aside(path, keep=False):
         pass
-
-
-def half_written(folder: Path) -> Iterator[Path]:
-    """The temporary files in a folder of the videos that this process is writing."""
-    return folder.glob(f"{_prefix()}*")
-
-
-def _prefix() -> str:
-    return f".writing-{os.getpid()}-"
 
 
 def _kind(path: str | Path, fps: int | float) -> str:
@@ -286,22 +275,3 @@ def _checked(fps: int | float, at_most: int | float) -> int | float:
     if not SLOWEST <= fps <= at_most:
         raise ValueError(f"frames per second must be {SLOWEST} to {at_most}, got {fps}")
     return fps if isinstance(fps, int) else float(fps)
-
-
-@contextlib.contextmanager
-def aside(path: str | Path, keep: bool = True) -> Iterator[Path]:
-    """A temporary path in the same folder; replaces `path` at the end if `keep`."""
-    path = Path(path)
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=_prefix(), dir=path.parent)
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"cannot write {path}: its folder is missing or not writable "
-            f"({error.strerror}); make the folder or choose another path",
-        ) from error
-    with folder as name:
-        part = Path(name) / path.name
-        yield part
-        if keep:
-            os.replace(part, path)

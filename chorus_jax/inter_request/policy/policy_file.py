@@ -1,6 +1,5 @@
 """Policies as JSON files, with fingerprints of the weights they were calibrated on."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -53,9 +52,7 @@ def write(path: str | Path, measured: Measured) -> None:
     policy = content.pop("policy")
     for name in ("cache", "miss_cache"):
         policy[name] = registry.describe(getattr(measured.policy, name))
-    part = Path(path).with_name(f"{Path(path).name}.part")
-    part.write_text(json.dumps({**content, **policy}, indent=2) + "\n")
-    part.replace(path)
+    json_file.write(path, {**content, **policy})
 
 
 def read(path: str | Path) -> Measured:

@@ -77,9 +77,9 @@ def test_a_process_that_ignores_it_goes_on(tmp_path):
 
 def test_what_is_half_written_goes(tmp_path, monkeypatch):
     from chorus_jax.cli import cleanups
-    from chorus_jax.media import video
+    from chorus_jax.media import writing
 
-    with video.aside(tmp_path / "v.mp4", keep=False) as part:
+    with writing.aside(tmp_path / "v.mp4", keep=False) as part:
         part.touch()
         cleanups.half_written_videos(tmp_path)()
         assert not part.parent.exists()
