@@ -182,13 +182,14 @@ class Request:
             check_beside(self.own_cache, budgets)
 
     def _check_step_cache(self) -> None:
-        if not isinstance(self.own_cache, StepCache | None):
+        cache = self.own_cache
+        if not isinstance(cache, StepCache | None):
             raise ValueError(
                 "step_cache must be a quality, a line such as 'taylor:interval=2' or a "
                 f"StepCache, got {self.step_cache!r:.80}"
             )
-        if self.own_cache is not None and self.make_solver().stochastic:
-            check_noise(self.own_cache, self.solver)
+        if cache is not None and self.make_solver().stochastic:
+            check_noise(cache, self.solver)
 
     def _whole(self, name: str, least: int, most: int) -> None:
         value = whole_number(name, getattr(self, name), least, most)

@@ -1,4 +1,4 @@
-"""How far apart the videos of two seeds of a prompt are, with and without reuse."""
+"""The distance between the videos of two seeds of a prompt, with and without reuse."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

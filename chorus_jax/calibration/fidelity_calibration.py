@@ -71,10 +71,10 @@ class FidelityCalibration(Calibration):
         fresh = [targets[i] for i in sorted(order[: len(targets) // FRESH])]
         searched = [target for target in targets if target not in fresh]
         scores = tuple(x.score for x in searched if x.score is not None)
-        near = sum(score >= 0 for score in scores)
-        if near < FEWEST:
+        matched = sum(score >= 0 for score in scores)
+        if matched < FEWEST:
             raise ValueError(
-                f"{near} of {len(searched)} prompts have a source with a score "
+                f"{matched} of {len(searched)} prompts have a source with a score "
                 f"of 0 or more, {FEWEST} are needed: give more prompts that are alike"
             )
         parts = [

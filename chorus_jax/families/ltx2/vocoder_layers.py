@@ -53,11 +53,9 @@ class SoundConv(nnx.Module):
             dimension_numbers=("NWC", "WIO", "NWC"),
             precision=exact(x.dtype),
         )
-        return (
-            y
-            if self.bias is None
-            else y + along_last(self.bias[...].astype(y.dtype), y)
-        )
+        if self.bias is None:
+            return y
+        return y + along_last(self.bias[...].astype(y.dtype), y)
 
 
 class SmoothSnake(nnx.Module):
