@@ -1,5 +1,6 @@
 """Video files are read as frames, those of others too."""
 
+import av
 import numpy as np
 import pytest
 
@@ -25,6 +26,25 @@ def test_a_phone_s_videos_are_turned_upright(rotation, turns):
     """A file says by how much, counterclockwise."""
     pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
     np.testing.assert_array_equal(upright(pixels, rotation), np.rot90(pixels, turns))
+
+
+def test_a_file_that_asks_to_be_turned_is_turned(tmp_path):
+    """A phone's portrait: stored on its side, to be turned clockwise."""
+    if not hasattr(av.VideoStream, "set_display_rotation"):
+        pytest.skip("this PyAV cannot write such a file")
+    portrait = np.zeros((64, 32, 3), np.uint8)
+    portrait[:16] = 200
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.height, stream.width, stream.pix_fmt = 32, 64, "yuv420p"
+        stream.set_display_rotation(-90)
+        stored = np.ascontiguousarray(np.rot90(portrait))
+        frame = av.VideoFrame.from_ndarray(stored, format="rgb24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    [made] = read_frames(tmp_path / "a.mp4", 9)
+    assert made.shape == portrait.shape
+    assert np.abs(made.astype(int) - portrait).mean() < 10
 
 
 def test_a_gif_gives_its_colours(tmp_path):
