@@ -69,6 +69,11 @@ class GuidanceSchedule:
         return (self.levels, self.scales, self.perturbed_scales, self.rescales)
 
     @property
+    def changes(self) -> bool:
+        """Whether not all entries are equal."""
+        return len({*zip(*self.numbers[1:], self.layers, strict=True)}) > 1
+
+    @property
     def guided(self) -> bool:
         """Whether some step reads the negative prompt."""
         return max(self.scales) > 1

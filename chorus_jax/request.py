@@ -10,7 +10,7 @@ from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.intra_request import StepCache, qualities, registry
 from chorus_jax.intra_request.beside_budgets import check_beside, own_budgets
-from chorus_jax.intra_request.fitting import RunProperties, check_fits, check_noise
+from chorus_jax.intra_request.fitting import RunProperties, check_fits, check_velocities
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, listed, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
@@ -42,9 +42,10 @@ class Request:
             passed to the network unchanged; each step then has the nearest noise level
             of a schedule shifted by `shift`.
         solver: `euler`, `unipc` or `dpmpp`, with steps spaced as in diffusers;
-            `renoise`, which adds fresh noise drawn from the seed in every step;
+            `renoise` and `res_2s`, which add noise drawn from the seed in every step;
             `wan_unipc` or `wan_dpmpp`, with steps spaced as in Wan's own code.
-        shift: how far the noise levels of the schedule are moved up; 1 changes nothing.
+        shift: the flow shift of the schedule; above 1 moves steps towards high noise, 1
+            changes nothing.
         guidance_scale: the classifier-free guidance scale; at 1 or below, the negative
             prompt is not evaluated.
         seed: the seed of the noise, 0 to 2**32 - 1; None for a random one.
@@ -167,11 +168,10 @@ class Request:
             raise ValueError(
                 f"tokens must be the name of a preset or TokenBudgets, got {tokens!r}"
             )
-        if budgets is not None and self.make_solver().stochastic:
+        if budgets is not None and self.velocity_obstacle:
             raise ValueError(
-                "token budgets use the velocities of earlier steps again, which do not "
-                f"outlast a step of {self.solver}, since it adds noise: leave them "
-                "out, or choose another solver"
+                f"{self.velocity_obstacle}, so that velocities of earlier steps cannot "
+                "be used again, as token budgets do: leave them out"
             )
         if budgets is not None and budgets.steps != self.step_count:
             raise ValueError(
@@ -188,8 +188,8 @@ class Request:
                 "step_cache must be a quality, a line such as 'taylor:interval=2' or a "
                 f"StepCache, got {self.step_cache!r:.80}"
             )
-        if cache is not None and self.make_solver().stochastic:
-            check_noise(cache, self.solver)
+        if cache is not None:
+            check_velocities(cache, self.velocity_obstacle)
 
     def _whole(self, name: str, least: int, most: int) -> None:
         value = whole_number(name, getattr(self, name), least, most)
@@ -208,6 +208,21 @@ class Request:
         schedule = self.guidance_schedule
         own = schedule is not None and schedule.perturbed
         return 1 + self.guided + (self.perturbed is not None or own)
+
+    @property
+    def velocity_obstacle(self) -> str:
+        """Why velocities of earlier steps cannot be used again in this run; "" if they
+        can.
+
+        A velocity leads away from the noise that it was computed with, which a step
+        that adds noise replaces; and it has the guidance of its own step.
+        """
+        if self.make_solver().stochastic:
+            return f"the solver {self.solver} adds new noise in every step"
+        schedule = self.guidance_schedule
+        if schedule is not None and schedule.changes:
+            return "the guidance schedule changes the guidance between steps"
+        return ""
 
     @property
     def guidance_scales(self) -> tuple[float, float]:

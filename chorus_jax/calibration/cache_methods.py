@@ -51,8 +51,8 @@ class CacheMethod:
         settings: the settings to try, from bold to careful, given the full runs.
         recorder: the step cache used for the full runs, given the number of steps.
         experts: the most transformers in the runs that it is fitted to.
-        noiseless: whether its fit needs a solver whose steps add no noise, since it
-            relates an error of a velocity to the error of the latents.
+        velocities: whether its settings reuse velocities, or are fitted to them: some
+            runs do not allow that (see `Request.velocity_obstacle`).
         together: whether its fit runs all transformers in one program, so that none can
             stay in the host's memory.
     """
@@ -60,7 +60,7 @@ class CacheMethod:
     settings: Callable[[FullRuns], Sequence[StepCache]]
     recorder: Callable[[int], StepCache] = lambda steps: EveryStep()
     experts: int = 2
-    noiseless: bool = False
+    velocities: bool = False
     together: bool = False
 
 
@@ -160,11 +160,11 @@ METHODS: Mapping[str, CacheMethod] = MappingProxyType(
         "mag": CacheMethod(mag_settings, MagnitudeRecorder),
         "tea": CacheMethod(tea_settings, ChangeRecorder, experts=1),
         "planned": CacheMethod(
-            lambda full: plans(full, False), VelocityRecorder, noiseless=True
+            lambda full: plans(full, False), VelocityRecorder, velocities=True
         ),
-        "planned-tokens": CacheMethod(token_settings, PathRecorder, noiseless=True),
+        "planned-tokens": CacheMethod(token_settings, PathRecorder, velocities=True),
         "erta": CacheMethod(
-            lambda full: plans(full, True), VelocityRecorder, noiseless=True
+            lambda full: plans(full, True), VelocityRecorder, velocities=True
         ),
         "sen": CacheMethod(sen_settings, PathRecorder),
         "bac": CacheMethod(bac_settings, BranchRecorder),
@@ -172,13 +172,22 @@ METHODS: Mapping[str, CacheMethod] = MappingProxyType(
         "sea": CacheMethod(
             lambda _: [SeaCache(x, longest=4) for x in (0.5, 0.25, 0.1, 0.05, 0.02)]
         ),
-        "taylor": CacheMethod(lambda _: [TaylorSeer(n, first=3) for n in INTERVALS]),
-        "hicache": CacheMethod(lambda _: [HiCache(n, first=3) for n in INTERVALS]),
-        "foca": CacheMethod(lambda _: [FoCa(n) for n in INTERVALS]),
-        "spectrum": CacheMethod(lambda _: [Spectrum(growth=x) for x in GROWTHS]),
-        "racer": CacheMethod(lambda _: [RACER(growth=x) for x in GROWTHS]),
+        "taylor": CacheMethod(
+            lambda _: [TaylorSeer(n, first=3) for n in INTERVALS], velocities=True
+        ),
+        "hicache": CacheMethod(
+            lambda _: [HiCache(n, first=3) for n in INTERVALS], velocities=True
+        ),
+        "foca": CacheMethod(lambda _: [FoCa(n) for n in INTERVALS], velocities=True),
+        "spectrum": CacheMethod(
+            lambda _: [Spectrum(growth=x) for x in GROWTHS], velocities=True
+        ),
+        "racer": CacheMethod(
+            lambda _: [RACER(growth=x) for x in GROWTHS], velocities=True
+        ),
         "easy": CacheMethod(
-            lambda _: [EasyCache(x, first=3) for x in (0.2, 0.1, 0.05, 0.025)]
+            lambda _: [EasyCache(x, first=3) for x in (0.2, 0.1, 0.05, 0.025)],
+            velocities=True,
         ),
         "dicache": CacheMethod(
             lambda _: [DiCache(x, retention=0.1) for x in (0.2, 0.1, 0.05, 0.02)]
@@ -198,12 +207,12 @@ def check_fit(name: str, model: VideoModel, request: Request) -> None:
     if experts > method.experts:
         raise ValueError(
             f"{name} is fitted to one transformer, and these runs have {experts}: "
-            "choose another method, such as mag or taylor"
+            "choose another method, such as mag or sea"
         )
-    if method.noiseless and model.solver(request).stochastic:
+    if method.velocities and request.velocity_obstacle:
         raise ValueError(
-            f"{name} is fitted to runs whose steps add no noise, which those of the "
-            f"solver {request.solver} do: choose another method, such as mag or taylor"
+            f"{request.velocity_obstacle}, so that velocities of earlier steps cannot "
+            f"be used again, as {name} does: choose another method, such as mag or sea"
         )
     if method.together and isinstance(model, OffloadingModel):
         raise ValueError(

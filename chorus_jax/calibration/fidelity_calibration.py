@@ -83,7 +83,8 @@ class FidelityCalibration(Calibration):
         ]
         for part in parts:
             part.fill(begin.steps)
-        return cls(parts[0], parts[1], Moves(begin.steps, scores))
+        velocities = not requests[0].velocity_obstacle
+        return cls(parts[0], parts[1], Moves(begin.steps, scores, velocities))
 
     def policy(self, deadline: TimeLimit) -> Policy:
         """Searches until the deadline for the cheapest policy that holds.

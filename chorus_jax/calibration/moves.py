@@ -11,6 +11,7 @@ import numpy as np
 from chorus_jax.calibration.tiers import skipping
 from chorus_jax.inter_request.policy.policy import CONTEXTS, FINDERS, Policy, Tier
 from chorus_jax.intra_request import StepCache
+from chorus_jax.intra_request.fitting import reuses_velocities
 from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.taylor import TaylorSeer
 
@@ -44,10 +45,13 @@ class Moves:
     Attributes:
         steps: the policies' number of steps.
         scores: the targets' match scores.
+        velocities: whether step caches may reuse velocities (see
+            `Request.velocity_obstacle`).
     """
 
     steps: int
     scores: tuple[float, ...]
+    velocities: bool = True
 
     @property
     def stage_ends(self) -> tuple[int, ...]:
@@ -69,7 +73,10 @@ class Moves:
         """
         every = {tuple(range(n - 1, self.steps - 1, n)) for n in EVERY}
         lists = sorted({(), *every}, key=lambda steps: (len(steps), steps))
-        return (*map(skipping, lists), *CACHES)
+        every_cache = (*map(skipping, lists), *CACHES)
+        if self.velocities:
+            return every_cache
+        return tuple(x for x in every_cache if not reuses_velocities(x))
 
     def cautious(self, policy: Policy) -> Policy:
         """The start of a search when no better one is allowed.

@@ -87,18 +87,26 @@ class CacheCalibration:
                 f"{method} has no setting for runs of {full.steps} steps: give more "
                 "--steps, or choose another method"
             )
-        fitted = {"fit_seconds": time.monotonic() - before}
+        fitted, saves_nothing = {"fit_seconds": time.monotonic() - before}, False
         for cache in settings:
             try:
                 tried = self.measured(cache)
             except NotFiniteError:
                 log.warning("%s gave numbers that are not finite", cache)
                 continue
+            if tried.figures["computed"] >= 1:
+                saves_nothing = True
+                continue
             if best is None or tried.figures["psnr"] > best.figures["psnr"]:
                 best = tried
             figures = tried.figures
             if figures["psnr"] >= least_psnr and figures["ssim"] >= least_ssim:
                 return ChosenCache(cache, {**figures, **fitted})
+        if best is None and saves_nothing:
+            raise ValueError(
+                f"no setting of {method} saves anything in runs of {full.steps} steps: "
+                "give more --steps, or choose another method"
+            )
         if best is None:
             raise ValueError(
                 f"all settings of {method} gave numbers that are not finite"

@@ -4,7 +4,7 @@ from typing import Any
 
 from chorus_jax.request import Request
 
-FIELDS = ("solver", "shift", "height", "width", "frames", "guided")
+FIELDS = ("solver", "shift", "height", "width", "frames", "fps", "guided")
 GUIDANCE = ("perturbed", "joint", "guidance_schedule")
 DIGITS = 6  # of noise levels
 

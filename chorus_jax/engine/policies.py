@@ -9,7 +9,7 @@ from chorus_jax.inter_request.policy.policies import calibrated, default_policy
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.policy.policy_file import Measured, Sampler
 from chorus_jax.intra_request import EveryStep
-from chorus_jax.intra_request.fitting import check_noise
+from chorus_jax.intra_request.fitting import check_velocities
 from chorus_jax.request import Request
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,8 @@ def requested(policies: Policies) -> Policies:
 
     A request's token budgets take the place of the policy's step caches.
 
-    The policies raise a ValueError for step caches that reuse velocities where the
-    request's solver adds noise.
+    The policies raise a ValueError for step caches that reuse velocities in a request
+    with an obstacle to that (see `Request.velocity_obstacle`).
     """
 
     def policy(request: Request) -> Policy:
@@ -42,9 +42,8 @@ def requested(policies: Policies) -> Policies:
             own = EveryStep()
         if own is not None:
             return replace(chosen, cache=own, miss_cache=own)
-        if request.make_solver().stochastic:
-            for cache in (chosen.cache, chosen.miss_cache):
-                check_noise(cache, request.solver)
+        for cache in (chosen.cache, chosen.miss_cache):
+            check_velocities(cache, request.velocity_obstacle)
         return chosen
 
     return policy

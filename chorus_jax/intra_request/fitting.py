@@ -33,15 +33,19 @@ class FittedCache(Protocol):
         """Raises a ValueError for a run that it does not fit."""
 
 
-def check_noise(cache: StepCache, solver: str) -> None:
-    """Raises a ValueError for a step cache that reuses or forecasts velocities, in a
-    run whose solver adds noise in its steps: a velocity leads away from the noise that
-    it was computed with, and that noise is no longer there."""
-    if getattr(cache, "grain", "") == "velocity":
+def reuses_velocities(cache: StepCache) -> bool:
+    """Whether a step cache reuses or forecasts velocities, not residuals."""
+    return getattr(cache, "grain", "") == "velocity"
+
+
+def check_velocities(cache: StepCache, obstacle: str) -> None:
+    """Raises a ValueError for a step cache that reuses velocities, if there is an
+    obstacle to that in the run (see `Request.velocity_obstacle`)."""
+    if obstacle and reuses_velocities(cache):
         raise ValueError(
-            f"{type(cache).__name__} reuses velocities, which do not outlast a step of "
-            f"{solver}, since it adds noise: choose a step cache that reuses "
-            "residuals, such as sea or taylor:grain=residual, or another solver"
+            f"{obstacle}, so that velocities of earlier steps cannot be used again, as "
+            f"{type(cache).__name__} does: choose a step cache that reuses residuals, "
+            "such as sea or taylor:grain=residual"
         )
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from chorus_jax.intra_request.fitting import RunProperties
 from chorus_jax.intra_request.history import NONE
 from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.schedulers.flow import Schedule
@@ -36,6 +37,17 @@ class ListedSteps(ScheduledCache):
     def depth(self) -> int:  # type: ignore[override]
         """The number of kept values: as many as the longest forecast has weights."""
         return max([1, *map(len, self.forecasts)])
+
+    def check(self, run: RunProperties) -> None:
+        """Raises a ValueError for a number of steps that the list is not made for: not
+        `of`, or too few."""
+        steps = run.schedule.steps
+        self.computes(steps)
+        if self.steps and self.steps[-1] >= steps:
+            raise ValueError(
+                f"the list skips step {self.steps[-1]}, but the run has the steps 0 to "
+                f"{steps - 1}: leave it out, or give more steps"
+            )
 
     def computes(self, steps: int) -> tuple[bool, ...]:
         """All steps except those on the list.
@@ -73,6 +85,8 @@ class ListedSteps(ScheduledCache):
         table[:, 0] = 1.0
         computed = [i for i, on in enumerate(self.computes(steps)) if on]
         for step, forecast in zip(self.steps, self.forecasts):
+            if step >= steps:
+                break  # of a policy that is scaled to fewer steps
             before = [i for i in computed if i < step][-self.depth :][::-1]
             made_for[step, : len(before)] = before
             table[step] = np.pad(forecast, (0, self.depth - len(forecast)))

@@ -12,6 +12,8 @@ from chorus_jax.calibration.search import MORE, NOTHING, Search, Trial
 from chorus_jax.calibration.verdict import Verdict
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Tier
+from chorus_jax.intra_request import EveryStep
+from chorus_jax.intra_request.fitting import reuses_velocities
 from chorus_jax.intra_request.sea import SeaCache
 
 SCORES = tuple(np.linspace(0.5, 0.99, 40).tolist())
@@ -53,6 +55,14 @@ def few_things():
     """The coordinates that the toy knows of."""
     known = ("reuse_until", "region_until", "active")
     return {name: MOVES.coordinates()[name] for name in known}
+
+
+def test_without_velocities_only_caches_of_residuals_are_tried():
+    """Those that a solver which adds noise can run."""
+    caches = replace(MOVES, velocities=False).caches
+    assert len(caches) > 2 and caches[0] == EveryStep()
+    assert not any(map(reuses_velocities, caches))
+    assert set(caches) < set(MOVES.caches)
 
 
 def test_the_search_ends_where_no_allowed_neighbour_computes_less():

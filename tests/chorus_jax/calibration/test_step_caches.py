@@ -1,5 +1,8 @@
 """The gate of a step cache's calibration, without a model."""
 
+from dataclasses import replace
+from functools import partialmethod
+
 import pytest
 
 from chorus_jax.calibration.cache_methods import METHODS
@@ -9,6 +12,7 @@ from chorus_jax.calibration.step_caches import CacheCalibration, ChosenCache
 from chorus_jax.engine import Pipeline
 from chorus_jax.engine.pipeline import NotFiniteError
 from chorus_jax.intra_request import EveryStep
+from chorus_jax.intra_request.fitting import reuses_velocities
 from chorus_jax.intra_request.qualities import QUALITIES
 from chorus_jax.intra_request.shifts import check_shift, shift_of
 from chorus_jax.intra_request.taylor import TaylorSeer
@@ -46,6 +50,23 @@ def test_the_boldest_setting_within_the_gate_is_chosen(
     chosen = calibration.choose("taylor", float(psnr), ssim)
     assert chosen.cache == TaylorSeer(interval, first=3)
     assert chosen.figures["fit_seconds"] >= 0
+
+
+def test_a_setting_that_saves_nothing_is_none(calibration, monkeypatch):
+    """It would pass every gate."""
+    measured = Figures.measured
+
+    def whole(self, cache, least=7):
+        tried = measured(self, cache)
+        saves = cache.interval < least
+        return tried if saves else replace(tried, figures={**tried.figures, **FREE})
+
+    FREE = {"computed": 1.0, "psnr": 60.0, "ssim": 1.0}
+    monkeypatch.setattr(Figures, "measured", partialmethod(whole, least=4))
+    assert calibration.choose("taylor", 10.0, 0.1).cache == TaylorSeer(3, first=3)
+    monkeypatch.setattr(Figures, "measured", partialmethod(whole, least=0))
+    with pytest.raises(ValueError, match="no setting of taylor saves anything in runs"):
+        calibration.choose("taylor", 10.0, 0.1)
 
 
 def test_nothing_is_chosen_below_the_gate(calibration):
@@ -97,11 +118,22 @@ def test_a_method_for_one_transformer_is_refused_before_any_run(calibration):
         calibration.choose("tea", 30.0, 0.9)
 
 
-@pytest.mark.parametrize("method", ["planned", "planned-tokens", "erta"])
-def test_a_plan_is_not_fitted_to_steps_that_add_noise(method):
+VELOCITIES = [name for name, method in METHODS.items() if method.velocities]
+
+
+def test_methods_are_marked_by_what_their_settings_reuse():
+    """A file that `chorus generate` refuses is not written."""
+    free = ("sea", "dicache", "first-block", "taylor", "foca", "racer", "easy")
+    for name in (*free, "hicache", "spectrum"):
+        reused = {reuses_velocities(x) for x in METHODS[name].settings(FULL)}
+        assert reused == {name in VELOCITIES}, name
+
+
+@pytest.mark.parametrize("method", VELOCITIES)
+def test_velocities_are_not_fitted_to_steps_that_add_noise(method):
     requests = [asked(solver="renoise", frames=5, seed=seed) for seed in range(4)]
     calibration = CacheCalibration(PIPELINE, requests)
-    with pytest.raises(ValueError, match="renoise do: choose another method"):
+    with pytest.raises(ValueError, match="renoise adds new noise.*such as mag or sea"):
         calibration.choose(method, 30.0, 0.9)
 
 

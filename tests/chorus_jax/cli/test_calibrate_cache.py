@@ -141,12 +141,12 @@ def test_a_cache_of_a_video_is_refused_without_it(weights, prompts, tmp_path, ca
     write_video(video, np.full((5, 32, 32, 3), 90, np.uint8), 8)
     gate = ["--least-psnr", "1", "--least-ssim", "0.01", "--method", "taylor"]
     command = ["calibrate-cache", str(weights), "--prompts", str(prompts), *SIZE]
-    given = ["--video", str(video), "--strength", "0.6"]
+    given = ["--video", str(video), "--strength", "0.8"]
     assert main([*command, *gate, *given, "--out", str(out)]) == 0
-    assert cache_file.read(out).run["steps"] == 3
+    assert cache_file.read(out).run["steps"] == 4
     generate = ["generate", PROMPTS[0], "--weights", str(weights), *SIZE]
     target = ["--out", str(tmp_path / "video.gif"), "--step-cache", str(out)]
     assert main([*generate, *given, *target]) == 0
     capsys.readouterr()
-    assert main([*generate, "--steps", "3", *target]) == 1
+    assert main([*generate, "--steps", "4", *target]) == 1
     assert "given_frames" in capsys.readouterr().err

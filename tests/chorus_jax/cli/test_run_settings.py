@@ -33,6 +33,7 @@ def test_the_same_settings_are_taken_after_a_file():
         ({"shift": 3.0}, "sigmas"),
         ({"guidance_scale": 12.0}, "guidance_scales"),
         ({"inputs": InputMedia(image=IMAGE)}, "given_frames"),
+        ({"fps": 60.0}, "fps"),
     ],
 )
 def test_other_settings_are_refused_both_ways(changes, name):

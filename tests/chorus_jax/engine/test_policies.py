@@ -73,7 +73,7 @@ def test_a_policy_s_velocities_do_not_outlast_steps_that_add_noise(caches):
     measured = Policy(20, (), **{caches: SkipSteps((1,))})
     policies = requested(scaled(measured))
     assert policies(Request("a", steps=20)) == measured
-    with pytest.raises(ValueError, match="since it adds noise"):
+    with pytest.raises(ValueError, match="adds new noise in every step"):
         policies(Request("a", steps=20, solver="renoise"))
 
 
