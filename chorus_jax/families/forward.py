@@ -154,6 +154,11 @@ class Forward(Protocol):
     def branch_names(self) -> tuple[str, ...]:
         """The branches of a layer, in the order of `BranchReuse`."""
 
+    @property
+    def needed_branches(self) -> tuple[bool, ...]:
+        """For each branch, whether this pass computes it whatever is reused, since side
+        outputs of it are needed."""
+
     def branches(self, *sides: Any) -> tuple[Array, ...]:
         """The branch outputs, computed or reused, of all layers that ran with `reuse`:
         `BranchReuse.outputs` of the next step."""

@@ -75,7 +75,8 @@ class BranchTable:
         reuse = BranchReuse(earlier, jnp.moveaxis(compute, 0, -1))
         velocity, held, outputs = reusing(forward, held, reuse)
         after = BranchState(outputs, jnp.ones_like(state.known))
-        share = compute.astype(jnp.float32).mean(axis=(1, 2))
+        spent = compute | jnp.array(forward.needed_branches)[None, None]
+        share = spent.astype(jnp.float32).mean(axis=(1, 2))
         work = share.reshape(-1, len(i)).mean(axis=0)
         return velocity, held, after, work
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from chorus_jax.families.forward import Forward
+
 TINY = 1e-9  # least denominator: sizes are 0 before the first step
 
 
@@ -36,6 +38,17 @@ def forced(i: Int[Array, " r"], steps: int, first: int, last: int) -> Bool[Array
     """Whether each row's step `i` is among the `first` or the `last` steps of a run of
     `steps` steps."""
     return (i < first) | (i >= steps - last)
+
+
+def all_branches(
+    forward: Forward, computed: Bool[Array, " r"], i: Int[Array, " b"]
+) -> Bool[Array, " r"]:
+    """True for all rows (guidance branches) of a request if any of them is True.
+
+    The rest of the pass runs for all rows or for none, and guidance amplifies the
+    difference between a branch that was computed and one that was forecast.
+    """
+    return forward.rows(computed.reshape(-1, len(i)).any(axis=0))
 
 
 def check_threshold(threshold: float, first: int, last: int) -> None:

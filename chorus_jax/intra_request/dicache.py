@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from chorus_jax.families.forward import Forward, Held, Latents
 from chorus_jax.intra_request.changes import (
     TINY,
+    all_branches,
     check_threshold,
     distance,
     forced,
@@ -94,6 +95,8 @@ class DiCache:
         stem, here = forward.stem(), forward.rows(i)
         probe, sides = forward.blocks(stem, 0, self.depth)
         computed, total = self.decide(here, schedule.steps, probe, state)
+        computed = all_branches(forward, computed, i)
+        total = jnp.where(computed, 0.0, total)
 
         def run(before: tuple[Any, Held], probe: Any) -> tuple[Any, Held]:
             tokens, others = forward.blocks(probe, self.depth)
@@ -112,13 +115,13 @@ class DiCache:
     def decide(
         self, i: Int[Array, " r"], steps: int, probe: Any, state: DiState
     ) -> tuple[Bool[Array, " r"], Float[Array, " r"]]:
-        """Whether each row's other layers run in step `i`, and its sum of changes after
-        the step."""
+        """Whether each row needs its other layers in step `i`, and its sum of changes
+        since they last ran."""
         total = state.total + relative(probe, state.probe)
         first = int(steps * self.retention)
         computed = forced(i, steps, first, self.last) | ~state.past.known
         computed |= total >= self.threshold
-        return computed, jnp.where(computed, 0.0, total)
+        return computed, total
 
 
 def aligned(added: Any, past: History) -> Any:

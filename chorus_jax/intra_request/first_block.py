@@ -15,7 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import Forward, Held, Latents
-from chorus_jax.intra_request.changes import check_threshold, forced, relative
+from chorus_jax.intra_request.changes import (
+    all_branches,
+    check_threshold,
+    forced,
+    relative,
+)
 from chorus_jax.intra_request.fitting import RunProperties, check_layers
 from chorus_jax.intra_request.scheduled import share
 from chorus_jax.nets.control import select, when, zeros
@@ -96,6 +101,7 @@ class FirstBlock:
         front = jax.tree.map(jnp.subtract, tokens, stem)
         here = forward.rows(i)
         computed = self.decide(here, schedule.steps, front, state)
+        computed = all_branches(forward, computed, i)
 
         def run(before: tuple[Any, Held], tokens: Any) -> tuple[Any, Held]:
             after, more = forward.blocks(tokens, self.front)
@@ -115,7 +121,7 @@ class FirstBlock:
     def decide(
         self, i: Int[Array, " r"], steps: int, front: Any, state: FirstBlockState
     ) -> Bool[Array, " r"]:
-        """Whether each row's other layers run in step `i`."""
+        """Whether each row needs its other layers in step `i`."""
         computed = forced(i, steps, self.first, self.last) | ~state.known
         if self.longest is not None:
             computed |= state.reused >= self.longest

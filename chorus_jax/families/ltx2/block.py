@@ -106,6 +106,13 @@ class NeededSides(NamedTuple):
     keys: bool = False
     share: bool = False
 
+    @property
+    def branches(self) -> tuple[bool, ...]:
+        """For each of `BRANCHES`, whether these outputs come from it."""
+        video = (self.keys, self.share, False, False)
+        sound = (False, False, self.keys, False)
+        return tuple(x for pair in zip(video, sound, strict=True) for x in pair)
+
 
 class LayerInputs(NamedTuple):
     """Inputs of a layer besides its tokens.

@@ -207,7 +207,7 @@ class AudioVideoForward:
         layer; a pass of some layers leaves them in a stack, for `hold`.
         """
         watched = getattr(self.tokens, "words", None)
-        needed = NeededSides(self.keeps_keys, watched is not None)
+        needed = self.needed_sides
         conditions, b = self.conditions, len(self.i)
         times, positions = self.times, self.positions()
         own = times.blocks._replace(video=self.of_kinds(times.blocks.video))
@@ -343,6 +343,17 @@ class AudioVideoForward:
     def branch_names(self) -> tuple[str, ...]:
         """The branches of a layer."""
         return BRANCHES
+
+    @property
+    def needed_sides(self) -> NeededSides:
+        """The side outputs that this pass needs."""
+        words = getattr(self.tokens, "words", None)
+        return NeededSides(self.keeps_keys, words is not None)
+
+    @property
+    def needed_branches(self) -> tuple[bool, ...]:
+        """For each branch, whether its keys or its attention to words are needed."""
+        return self.needed_sides.branches
 
     def branches(self, *sides: AudioVideoSides) -> tuple[Array, ...]:
         """The outputs of the branches of all layers."""

@@ -146,8 +146,7 @@ class SingleStreamForward:
         layer; a pass of some layers leaves them in a stack, for `hold`.
         """
         words = getattr(self.tokens, "words", None)
-        # Of these branches more than the output is asked for.
-        needed = (self.keeps_keys, words is not None, False)
+        needed = self.needed_branches
         context = self.conditions.amplified(self.gains, words)
         rotary, attended_keys = self.rotary(), self.attended_keys()
         times = self.of_tokens(self.times.blocks)
@@ -235,6 +234,12 @@ class SingleStreamForward:
     def branch_names(self) -> tuple[str, ...]:
         """The branches of a layer."""
         return BRANCHES
+
+    @property
+    def needed_branches(self) -> tuple[bool, bool, bool]:
+        """For each branch, whether its keys or its attention to words are needed."""
+        words = getattr(self.tokens, "words", None)
+        return (self.keeps_keys, words is not None, False)
 
     def branches(self, *sides: Observed) -> tuple[Array, ...]:
         """The outputs of the branches of all layers."""

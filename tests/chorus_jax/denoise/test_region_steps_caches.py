@@ -25,7 +25,7 @@ from tests.chorus_jax.intra_request.members import MANY
 CORE = 4
 SHARE = CORE / TILES
 # Of a grain each, with the work of the steps of all tokens, of the region, and again
-# of all tokens. A branch whose keys the region needs is computed all the same.
+# of all tokens. One branch of three is computed all the same: a region needs its keys.
 CASES = {
     "velocity": (TaylorSeer(3, first=0), [1, SHARE, 0, 1, 0, 0]),
     # One of the model's two layers always runs.
@@ -33,7 +33,7 @@ CASES = {
     "guidance": (GuidanceCache(100, first=0), [1, SHARE, SHARE / 2, 1, 0.5, 0.5]),
     "branches": (
         PAB(100, 100, 100, above=0.0, below=1001.0),
-        [1, SHARE, 0, 1, 0, 0],
+        [1, SHARE, SHARE / 3, 1, 0, 0],
     ),
 }
 

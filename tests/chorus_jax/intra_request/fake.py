@@ -60,6 +60,10 @@ class FakeForward:
     def branch_names(self):
         return ()
 
+    @property
+    def needed_branches(self):
+        return ()
+
     def branches(self, *sides):
         return ()
 

@@ -220,6 +220,10 @@ class ToyForward:
     def branch_names(self):
         return ()
 
+    @property
+    def needed_branches(self):
+        return ()
+
     def branches(self, *sides):
         return ()
 
