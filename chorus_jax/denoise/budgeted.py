@@ -166,7 +166,11 @@ class BudgetedTokens:
         velocity, held = evaluate(forward, Held(now.keys))
         order, change = before.order, before.change
         if self.ranking:
-            tiles = scope.tiles(velocity), scope.tiles(before.velocities[0])
+            moves = forward.moves()
+            tiles = [
+                scope.tiles(moving(each, moves))
+                for each in (velocity, before.velocities[0])
+            ]
             measuring = (i > self.first) & (i < self.first + self.ranking)
             change = change + jnp.where(measuring[:, None], relative_change(*tiles), 0)
             ranked = jnp.argsort(-change, axis=1, stable=True).astype(jnp.int32)
@@ -205,6 +209,13 @@ class BudgetedTokens:
         depth = self.cache.depth if isinstance(self.cache, ScheduledCache) else 1
         velocities = tuple(jax.tree.map(jnp.zeros_like, latents) for _ in range(depth))
         return BudgetState(velocities, change, order)
+
+
+def moving(velocity: Latents, moves: Latents | None) -> Latents:
+    """The velocity, 0 where no step changes the latents (see `Forward.moves`)."""
+    if moves is None:
+        return velocity
+    return jax.tree.map(lambda x, on: jnp.where(on, x, 0.0), velocity, moves)
 
 
 def relative_change(

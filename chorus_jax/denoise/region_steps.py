@@ -83,7 +83,7 @@ class OpeningStep:
         velocity, held, cache, work = self.cache.step(
             i, run.solver.schedule, forward, self.held(run, state), fresh
         )
-        region = self.choose(run, velocity, held)
+        region = self.choose(run, velocity, held, forward.moves())
         latents, solver = solving.step(
             run.solver,
             i,
@@ -115,23 +115,31 @@ class OpeningStep:
         b, n = len(state.step), math.prod(run.geometry.grid)
         return Held(state.keys, jnp.zeros((b, n), jnp.float32))
 
-    def choose(self, run: Run, velocity: Latents, held: Held) -> Chosen:
+    def choose(
+        self, run: Run, velocity: Latents, held: Held, moves: Latents | None = None
+    ) -> Chosen:
         """Chooses each request's region, and whether all tokens are run instead.
 
-        If one request of a batch differs too much outside its core, all requests run
-        all tokens. With a mask the caller has chosen the region, and there is no such
-        check.
+        Latents that no step changes (`moves` is False there) do not differ, whatever
+        their velocity. If one request of a batch differs too much outside its core, all
+        requests run all tokens. With a mask the caller has chosen the region, and there
+        is no such check.
         """
         mask, geometry = run.inputs.mask, run.geometry
         assert run.inputs.source is not None
         source_velocity = geometry.named(run.inputs.source.velocity)[geometry.video]
         ours = geometry.named(velocity)[geometry.video]
+        if moves is not None:
+            moving = geometry.named(moves)[geometry.video]
+            ours = jnp.where(moving, ours, source_velocity)
         apart = disagreement(ours, source_velocity, geometry.patch, geometry.tiling)
         wanted = apart
         if mask is not None:
             wanted = by_tile(mask, geometry.patch, geometry.tiling)
         elif self.tokens(run).words is not None:
             wanted = attended(held.share, apart, geometry.tiling)
+            if moves is not None:
+                wanted = jnp.where(apart > 0, wanted, 0.0)
         scores = dilated(wanted, geometry.tiling.counts, self.region.reach)
         tiles = chosen(scores, self.region)
         # Only the core is kept at the end: halo and sampled tiles get the source's

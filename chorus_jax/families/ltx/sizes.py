@@ -41,6 +41,7 @@ PARTS = {
 }
 
 
+ONE_STEP = ("euler", "renoise")  # solvers that use no velocities of earlier steps
 PREFIX = 2  # latents of a clip's beginning that stand beside the video's
 
 
@@ -113,9 +114,28 @@ class LTXSizes:
             request.guidance_schedule.check_depth(self.transformer.depth)
         if request.joint is not None:
             raise ValueError(
-                "LTX-Video makes no sound, whose guidance joint is: leave it out"
+                "joint is guidance of models that make sound, which LTX-Video does "
+                "not: leave joint out of the request"
             )
         must_have_one_scale(request)
+        self.check_soft(request)
+
+    def check_soft(self, request: Request) -> None:
+        """Raises a ValueError for given frames of a strength between 0 and 1 with
+        another solver than euler or renoise.
+
+        Their latents begin to move in the middle of the schedule. Solvers of higher
+        order would combine the velocity there with those of steps that did not move
+        them.
+        """
+        layout = self.layout(request)
+        strengths = () if layout is None else layout.strengths
+        soft = [strength for strength in strengths if 0 < strength < 1]
+        if soft and request.solver not in ONE_STEP:
+            raise ValueError(
+                f"the solver {request.solver} is not run with given frames of strength "
+                f"{soft[0]}: give them the strength 1, or take the solver euler"
+            )
 
     @property
     def is_091(self) -> bool:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from chorus_jax.engine import Cache, Engine, Reuse
+from chorus_jax.denoise.budgeted import moving
+from chorus_jax.engine import Cache, Denoised, Engine, Reuse
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.forward import (
     AllTokens,
@@ -160,6 +161,33 @@ def test_misses_hits_and_repeats(variant, model_of):
         )[0]
         for video in (plain, hit.video):
             np.testing.assert_array_equal(video.latents[0], first[0])
+
+
+def test_frames_that_are_given_are_no_region(model_of):
+    """What no step changes does not differ, whatever the network says there."""
+    pipeline, events = Pipeline(model_of("ti2v")), []
+    tiers = (Tier(0.0, 1, 3, active=0.5),)
+    policy = Policy(STEPS, tiers, Regions(reach=0, limit=math.inf))
+    cache = Cache.in_memory()
+    engine = Engine(pipeline, cache, policy)
+    engine.generate(small("ti2v"))
+    engine.generate(small("ti2v", BLUE, seed=4), observer=events.append)
+    cache.close()
+    [chosen] = [event.chosen for event in events if isinstance(event, Denoised)]
+    scores = np.asarray(chosen.scores).reshape(1, 3, -1)  # tiles of one frame each
+    assert not scores[:, 0].any() and scores[:, 1:].all()
+    assert np.asarray(chosen.tiles).min() >= scores.shape[2]
+
+
+def test_given_frames_rank_last_for_token_budgets(model_of):
+    """Their velocity counts as 0, so that it does not change."""
+    pipeline, request = Pipeline(model_of("ti2v")), small("ti2v")
+    conditions, _ = pipeline.condition([request])
+    latents = pipeline.noise([request], pipeline.model.geometry(request), conditions)
+    net, i = pipeline.model.transformers[HIGH], jnp.array([1])
+    forward = net.forward(conditions[HIGH], latents, i)
+    still = np.asarray(moving(jnp.ones_like(latents), forward.moves()))
+    assert not still[:, 0].any() and still[:, 1:].all()
 
 
 def test_another_image_is_a_miss_unless_asked(model_of):
