@@ -25,8 +25,8 @@ def locate(model: str | Path) -> Path:
     path = Path(model)
     if not str(model) or not path.is_dir():
         raise ValueError(
-            f"{str(model)!r} is neither a folder nor the name of weights that came "
-            f"with chorus_jax ({', '.join(names()) or 'none'}): give one of them"
+            f"{str(model)!r} is neither a file, a folder nor the name of weights that "
+            f"came with chorus_jax ({', '.join(names()) or 'none'}): give one of them"
         )
     return path
 

@@ -16,6 +16,13 @@ def cache_folder() -> Path:
     return Path(home) / "chorus_jax" / "compiled"
 
 
+def programs_folder() -> Path:
+    """The folder in which jax keeps compiled programs: `cache_folder` unless it has
+    another one set."""
+    given = getattr(jax.config, "jax_compilation_cache_dir", None)
+    return Path(given) if given else cache_folder()
+
+
 def enable_cache() -> str | None:
     """Turns jax's compilation cache on, in `cache_folder` unless jax has a folder set.
 

@@ -2,35 +2,46 @@
 
 import os
 
-import jax
+from jax.sharding import Mesh
+
+from chorus_jax.devices.sharding import default_device
 
 GIB = 2**30
 # Kinds of memory that the devices of a platform can read, by jax's names.
 DEVICE_MEMORY, HOST_MEMORY = "device", "pinned_host"
 
 
-def total_memory() -> int | None:
-    """Bytes of memory of all devices together; of the host if the device is the CPU.
-    None if not all devices report theirs."""
-    devices = jax.devices()
+def device_memory(mesh: Mesh | None = None) -> int | None:
+    """Bytes of memory of a device; of the host if the device is the CPU.
+
+    Args:
+        mesh: devices, of which that with the least memory counts; None for jax's
+            default device.
+
+    Returns:
+        The bytes; None if a device does not report them.
+    """
+    devices = [default_device()] if mesh is None else list(mesh.devices.flat)
     if devices[0].platform == "cpu":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
     known = [limit for limit in limits if limit]
-    return sum(known) if len(known) == len(devices) else None
+    return min(known) if len(known) == len(devices) else None
 
 
-def check_memory(needed: int, what: str, advice: str) -> None:
-    """Raises a ValueError if more memory is needed than there is.
+def check_memory(needed: int, what: str, advice: str, mesh: Mesh | None = None) -> None:
+    """Raises a ValueError if more memory is needed than a device has.
 
     Args:
-        needed: a lower bound of the bytes that are needed.
+        needed: a lower bound of the bytes that are needed on a device.
         what: the subject of the message, such as "41 frames".
         advice: the end of the message, which says what the caller may do.
+        mesh: the devices; None for jax's default device.
     """
-    total = total_memory()
-    if total is not None and needed > total:
+    there = device_memory(mesh)
+    if there is not None and needed > there:
+        every = "" if mesh is None else " on each device"
         raise ValueError(
-            f"{what} need at least {needed / GIB:,.0f} GiB of memory, but there are "
-            f"{total / GIB:,.0f} GiB: {advice}"
+            f"{what} need at least {needed / GIB:,.0f} GiB of memory{every}, but there "
+            f"are {there / GIB:,.0f} GiB: {advice}"
         )

@@ -55,8 +55,8 @@ def make_mesh(
         data: devices along requests and guidance branches.
         context: devices along the video's tokens.
         tensor: devices along heads and feed-forward.
-        ring: devices along the video's tokens too, which pass keys round in attention;
-            if more than one, the mesh has an axis `ring` after `data`.
+        ring: devices along the video's tokens too, for ring attention; if more than
+            one, the mesh has an axis `ring` after `data`.
         devices: the devices of the mesh; None for all devices.
 
     Raises:
@@ -79,12 +79,19 @@ def make_mesh(
 
 
 def check_axes(mesh: Mesh) -> None:
-    """Raises a ValueError unless the mesh has the axes that `make_mesh` makes."""
+    """Raises a ValueError unless the mesh has the axes that `make_mesh` makes, of its
+    type `Auto`."""
     names = {"data", "context", "tensor"}
     if not names <= {*mesh.axis_names} <= names | {"ring"}:
         raise ValueError(
             "a mesh has the axes data, context, tensor and perhaps ring, got "
             f"{', '.join(mesh.axis_names)}: make one with chorus_jax.make_mesh"
+        )
+    if set(mesh.axis_types) != {AxisType.Auto}:
+        types = ", ".join(kind.name for kind in mesh.axis_types)
+        raise ValueError(
+            f"the axes of a mesh have the type Auto, got {types} (jax.make_mesh's "
+            "default is Explicit): make one with chorus_jax.make_mesh"
         )
 
 
@@ -184,13 +191,21 @@ def shardings(module: M, mesh: Mesh) -> M:
 
 def unsharded(module: M) -> M:
     """The module with a sharding on jax's default device in place of each array."""
-    [device] = jnp.zeros(()).devices()
-    return jax.tree.map(lambda _: SingleDeviceSharding(device), module)
+    here = SingleDeviceSharding(default_device())
+    return jax.tree.map(lambda _: here, module)
 
 
 def in_memory(places: M, kind: str) -> M:
     """The shardings with another memory kind of the devices, such as `pinned_host`."""
     return jax.tree.map(lambda x: x.with_memory_kind(kind), places)
+
+
+def default_device() -> jax.Device:
+    """The device that jax computes on by default."""
+    chosen = getattr(jax.config, "jax_default_device", None)
+    if isinstance(chosen, str):
+        return jax.local_devices(backend=chosen)[0]
+    return jax.local_devices()[0] if chosen is None else chosen
 
 
 def platform() -> str:

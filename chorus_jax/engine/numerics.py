@@ -7,6 +7,7 @@ from importlib import metadata
 import jax
 from jax.sharding import Mesh
 
+from chorus_jax.devices.sharding import default_device
 from chorus_jax.engine.pixels import DIGEST
 
 # Settings of jax that change numbers.
@@ -43,14 +44,6 @@ def flags() -> list[str]:
     """The XLA flags in the environment that may change numbers, in their order."""
     words = [word for name in FLAGS for word in os.environ.get(name, "").split()]
     return [word for word in words if not word.startswith(WITHOUT_EFFECT)]
-
-
-def default_device() -> jax.Device:
-    """The device that jax computes on by default."""
-    chosen = getattr(jax.config, "jax_default_device", None)
-    if isinstance(chosen, str):
-        return jax.local_devices(backend=chosen)[0]
-    return jax.devices()[0] if chosen is None else chosen
 
 
 @functools.cache

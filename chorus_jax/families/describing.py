@@ -20,15 +20,20 @@ GIB = 2**30
 
 @runtime_checkable
 class DescribedSizes(Protocol):
-    """The fields of a transformer's config that decide its attention kernels.
+    """The fields of a transformer's config that decide its attention kernels, and the
+    memory of its keys.
 
     Attributes:
+        depth: the number of layers.
         heads: the number of attention heads.
         head_width: the width of a head.
         tile: the box of tokens that regions are made of.
         text_limit: tokens of a prompt, padding included.
         dtype: the dtype of weights and activations.
     """
+
+    @property
+    def depth(self) -> int: ...
 
     @property
     def heads(self) -> int: ...

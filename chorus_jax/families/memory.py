@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+from jax.sharding import Mesh
+
 from chorus_jax.checkpoints.card import Part
 from chorus_jax.devices.memory import check_memory
 from chorus_jax.families.describing import DescribedSizes
@@ -24,8 +26,12 @@ def least_memory(
     request: Request,
     options: LoadOptions,
     batch: int = 1,
+    held_keys: bool = False,
 ) -> int:
-    """A lower bound of the bytes that a request needs, weights included.
+    """A lower bound of the bytes that a request needs on a device, weights included.
+
+    On a mesh, weights are split by its axis `tensor` alone, and arrays of a run at most
+    by all axes.
 
     Args:
         stored: the parts that are on the devices at a time, by the names that they are
@@ -36,6 +42,8 @@ def least_memory(
         request: the request to run.
         options: those that the model is loaded with.
         batch: the number of such requests that run at once.
+        held_keys: whether the keys and values of all tokens are held too; those of a
+            request with token budgets always are.
     """
     width = lambda stored: BYTES[options.dtype or stored]
     weights = {
@@ -44,18 +52,34 @@ def least_memory(
     loaded = sum(weights.values())
     encoder = 0 if options.keep_text_encoder else weights[TEXT_ENCODER]
     tokens = math.prod(grid) * request.passes * config.heads * config.head_width
+    stream = tokens * width(config.dtype)
+    held = held_keys or request.token_budgets is not None
+    keys = 2 * config.depth * stream if held else 0
     frames = request.frames * request.height * request.width * 3
-    work = tokens * width(config.dtype) * STREAMS
-    run = batch * max(work + math.prod(latents) * LATENTS * 4, frames)
-    return max(loaded, loaded - encoder + run)
+    work = STREAMS * stream + keys + math.prod(latents) * LATENTS * 4
+    run = batch * max(work, frames)
+    split, devices = 1, 1
+    if options.mesh is not None:
+        split, devices = options.mesh.shape["tensor"], options.mesh.size
+    return max(loaded // split, (loaded - encoder) // split + run // devices)
 
 
-def check_request_memory(needed: int, request: Request, batch: int = 1) -> None:
-    """Raises a ValueError if `batch` such requests need more memory than there is."""
+def check_request_memory(
+    needed: int, request: Request, batch: int = 1, mesh: Mesh | None = None
+) -> None:
+    """Raises a ValueError if `batch` such requests need more memory than a device has.
+
+    Args:
+        needed: a lower bound of the bytes on a device.
+        request: the request.
+        batch: the number of requests.
+        mesh: the devices; None for jax's default device.
+    """
     size = f"{request.frames} frames of {request.width}x{request.height} pixels"
     what, fewer = size, ""
+    if request.token_budgets is not None:
+        fewer = ", or leave token budgets out"
     if batch > 1:
         what, fewer = f"{batch} videos at once, each of {size},", ", or fewer at once"
-    check_memory(
-        needed, what, f"give a smaller width and height, or fewer frames{fewer}"
-    )
+    advice = f"give a smaller width and height, or fewer frames{fewer}"
+    check_memory(needed, what, advice, mesh)

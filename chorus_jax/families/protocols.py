@@ -244,9 +244,18 @@ class LoadOptions:
 class RequestCheck(Protocol):
     """The check of a folder's requests, before anything is run."""
 
-    def __call__(self, request: Request, batch: int = 1) -> None:
+    def __call__(
+        self, request: Request, batch: int = 1, held_keys: bool = False
+    ) -> None:
         """Raises a ValueError if the model cannot run `batch` such requests at once, or
-        not in this machine's memory."""
+        not in the devices' memory.
+
+        Args:
+            request: the request.
+            batch: the number of such requests.
+            held_keys: whether the run also holds the keys and values of all tokens, as
+                one with a region does; with token budgets it always does.
+        """
 
 
 @runtime_checkable

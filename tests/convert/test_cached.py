@@ -90,7 +90,7 @@ def test_what_cannot_be_converted_leaves_nothing(files, tmp_path):
     with pytest.raises(ValueError, match="only a part of a model"):
         cj.load(files / "wan.safetensors", files=cj.SourceFiles(cache=tmp_path / "x"))
     assert not (tmp_path / "x").exists()
-    with pytest.raises(ValueError, match="neither a folder nor the name"):
+    with pytest.raises(ValueError, match="neither a file, a folder nor the name"):
         cj.load(tmp_path / "nothing")
 
 

@@ -50,10 +50,10 @@ def test_the_first_layers_are_those_of_the_model(weights, tmp_path, one_layer):
 def test_what_does_not_fit_is_tried_in_part(weights, monkeypatch, one_layer):
     parts = Card.read(weights).parts.values()
     room = 4 * sum(part.parameters for part in parts)  # and nothing for what is run
-    monkeypatch.setattr(memory, "total_memory", lambda: room)
+    monkeypatch.setattr(memory, "device_memory", lambda mesh: room)
     said = trial(weights)
     assert "1 frame was made of 64x64 pixels in one step by the first 1 layers" in said
     assert "of memory, but there are" in said
-    monkeypatch.setattr(memory, "total_memory", lambda: 1)
+    monkeypatch.setattr(memory, "device_memory", lambda mesh: 1)
     assert trial(weights).startswith("nothing was run: 1 frames of 64x64 pixels need")
     assert not list(weights.parent.glob("tmp*"))

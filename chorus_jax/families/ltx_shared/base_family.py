@@ -50,15 +50,17 @@ class SharedLTXFamily:
         )
         stored = {name: card.part(names[name]) for name in parts.parts(card)}
 
-        def check(request: Request, batch: int = 1) -> None:
+        def check(request: Request, batch: int = 1, held_keys: bool = False) -> None:
             sizes.check(request)
             check_cache(request, sizes, schedule, parts.branches)
             if mesh is not None:
                 sizes.check_mesh(mesh, request, batch)
             grid, network = sizes.grid(request), sizes.transformer
             shape = (*grid, network.in_channels)
-            needed = least_memory(stored, network, grid, shape, request, options, batch)
-            check_request_memory(needed, request, batch)
+            needed = least_memory(
+                stored, network, grid, shape, request, options, batch, held_keys
+            )
+            check_request_memory(needed, request, batch, mesh)
 
         return check
 

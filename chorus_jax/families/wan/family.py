@@ -55,12 +55,12 @@ class WanFamily:
         sizes, card = Sizes.read(folder, options.transformer), Card.read(folder)
         options.check_experts(sizes.experts)
 
-        def check(request: Request, batch: int = 1) -> None:
+        def check(request: Request, batch: int = 1, held_keys: bool = False) -> None:
             sizes.check(request)
             if options.mesh is not None:
                 sizes.check_mesh(options.mesh, request, batch)
-            needed = least_memory(sizes, card, request, options, batch)
-            check_request_memory(needed, request, batch)
+            needed = least_memory(sizes, card, request, options, batch, held_keys)
+            check_request_memory(needed, request, batch, options.mesh)
 
         return check
 

@@ -10,10 +10,18 @@ from chorus_jax.request import Request
 
 
 def least_memory(
-    sizes: Sizes, card: Card, request: Request, options: LoadOptions, batch: int = 1
+    sizes: Sizes,
+    card: Card,
+    request: Request,
+    options: LoadOptions,
+    batch: int = 1,
+    held_keys: bool = False,
 ) -> int:
-    """A lower bound of the bytes that `batch` such requests need on the devices,
-    including the weights of all parts except an idle expert in the host's memory."""
+    """A lower bound of the bytes that `batch` such requests need on a device, including
+    the weights of all parts except an idle expert in the host's memory.
+
+    `held_keys`: whether the keys and values of all tokens are held too.
+    """
     names = stored_names(options.transformer)
     idle = (LOW,) if options.idle_expert == HOST else ()
     loaded = (x for x in parts_of(card, options.transformer) if x not in idle)
@@ -25,4 +33,5 @@ def least_memory(
         request,
         options,
         batch,
+        held_keys,
     )

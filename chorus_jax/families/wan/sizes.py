@@ -113,7 +113,8 @@ class Sizes:
             )
         if request.joint is not None:
             raise ValueError(
-                "Wan makes no sound, whose guidance joint is: leave it out"
+                "joint is guidance of models that make sound, which Wan does not: "
+                "leave joint out of the request"
             )
         if request.fps is not None:
             raise ValueError(

@@ -109,7 +109,9 @@ def test_an_installation_without_weights_says_what_to_do(tmp_path, monkeypatch):
 def test_a_model_is_located_by_name_and_by_path(folder, tmp_path):
     assert shipped.locate("shapes") == folder
     assert shipped.locate(str(tmp_path)) == shipped.locate(tmp_path) == tmp_path
-    with pytest.raises(ValueError, match=r"'shape' is neither a folder .*\(shapes\)"):
+    with pytest.raises(
+        ValueError, match=r"'shape' is neither a file, a folder .*\(shapes\)"
+    ):
         shipped.locate("shape")
     with pytest.raises(ValueError, match="'' is neither"):
         shipped.locate("")

@@ -217,6 +217,17 @@ def test_numbers_that_are_not_finite_are_no_video(weights):
         pipeline(small())
 
 
+def test_weights_are_on_the_default_device(weights, pipeline):
+    """One pipeline for each GPU of a process."""
+    device = jax.devices()[3]
+    with jax.default_device(device):
+        other = Pipeline.load(weights)
+        [video] = other(small(steps=2))
+    assert {x.device for x in jax.tree.leaves(other.model.transformers)} == {device}
+    [usual] = pipeline(small(steps=2))
+    np.testing.assert_array_equal(video.latents, usual.latents)
+
+
 def test_over_a_mesh_equals_one_device(weights, pipeline):
     mesh = sharding.make_mesh(context=2, tensor=2, devices=jax.devices()[:4])
     split = Pipeline.load(weights, mesh=mesh)

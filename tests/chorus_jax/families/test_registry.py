@@ -57,7 +57,7 @@ def card_alone(request, tmp_path_factory):
 
 def checked(folder, monkeypatch, gib=2**20, **changes):
     """The family's check of a small request with these changes."""
-    monkeypatch.setattr(memory, "total_memory", lambda: gib * 2**30)
+    monkeypatch.setattr(memory, "device_memory", lambda mesh: gib * 2**30)
     fields = {"frames": 9, "height": 64, "width": 64, "solver": "euler"}
     options = LoadOptions(idle_expert=changes.pop("idle_expert", "devices"))
     request = Request("", **fields | changes)
@@ -77,7 +77,7 @@ def test_a_batch_is_checked_as_a_batch(card_alone, monkeypatch):
         Request("", guidance_scale=3.0, **size),
         make_mesh(data=4, devices=jax.devices()[:4]),
     )
-    monkeypatch.setattr(memory, "total_memory", lambda: 2**50)
+    monkeypatch.setattr(memory, "device_memory", lambda mesh: 2**50)
     family = registry.family_of(card_alone)
     check = family.checker(card_alone, LoadOptions(mesh=mesh))
     with pytest.raises(ValueError, match="data=4, which does not divide 2"):
@@ -118,7 +118,7 @@ def test_the_check_of_requests_needs_the_folder_only_at_first(
     shutil.copytree(card_alone, folder)
     check = registry.family_of(folder).checker(folder)
     shutil.rmtree(folder)
-    monkeypatch.setattr(memory, "total_memory", lambda: 2**50)
+    monkeypatch.setattr(memory, "device_memory", lambda mesh: 2**50)
     request = Request("", frames=9, height=64, width=64, solver="euler")
     check(request)
     with pytest.raises(ValueError):

@@ -1,9 +1,13 @@
 """Requests that no machine can hold are refused by size."""
 
+import math
+
+import jax
 import pytest
 
 from chorus_jax.checkpoints import Card, config_from, shipped
 from chorus_jax.devices import memory
+from chorus_jax.devices.sharding import make_mesh
 from chorus_jax.families.memory import BYTES
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.registry import family_of
@@ -53,17 +57,44 @@ def test_the_loaded_dtype_counts_and_a_text_encoder_until_it_is_freed():
     assert 0 < kept - freed <= encoder.parameters * BYTES[encoder.dtype]
 
 
+def test_held_keys_count_with_token_budgets_and_regions():
+    folder, size = shipped.folder(), {"height": 64, "width": 64, "guidance_scale": 3.0}
+    request = Request("", frames=17, **size)
+    of = lambda request, **more: least_memory(
+        Sizes.read(folder), Card.read(folder), request, LoadOptions(), **more
+    )
+    config = Sizes.read(folder).transformer
+    tokens = math.prod(Sizes.read(folder).grid(request))
+    keys = 2 * 2 * tokens * config.depth * config.heads * config.head_width
+    keys *= BYTES[config.dtype]
+    assert of(request, held_keys=True) - of(request) == keys
+    assert of(request.changed(tokens="hsa-50")) - of(request) == keys
+
+
+def test_a_mesh_splits_weights_by_tensor_alone():
+    """Each device's share counts, not the memory of all together."""
+    plain = need(height=64, width=64)
+    of = lambda **axes: need(
+        LoadOptions(mesh=make_mesh(**axes, devices=jax.devices()[:4])),
+        *(),
+        height=64,
+        width=64,
+    )
+    assert plain // 4 <= of(tensor=4) < plain / 3
+    assert of(context=4) > 0.8 * plain and of(data=4) == of(context=4)
+
+
 def test_what_does_not_fit_is_refused_by_size(monkeypatch):
     folder = shipped.folder()
     request = Request("", frames=17, height=64000, width=64000)
     check = family_of(folder).checker(folder)
     message = "17 frames of 64000x64000 pixels need at least .* GiB of memory, but"
-    monkeypatch.setattr(memory, "total_memory", lambda: 2**34)
+    monkeypatch.setattr(memory, "device_memory", lambda mesh: 2**34)
     with pytest.raises(ValueError, match=message):
         check(request)
-    monkeypatch.setattr(memory, "total_memory", lambda: None)
+    monkeypatch.setattr(memory, "device_memory", lambda mesh: None)
     check(request)
 
 
 def test_the_hosts_memory_is_that_of_its_cores():
-    assert memory.total_memory() > 2**28
+    assert memory.device_memory() > 2**28

@@ -55,7 +55,7 @@ def test_frames_per_second_are_no_part_of_a_request(sizes):
 
 
 def test_guidance_of_sound_is_refused(sizes):
-    with pytest.raises(ValueError, match="Wan makes no sound"):
+    with pytest.raises(ValueError, match="make sound, which Wan does not"):
         sizes.check(small(joint=AudioVideoGuidance(audio_scale=7.0)))
 
 
