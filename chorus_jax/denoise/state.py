@@ -140,3 +140,9 @@ class RunState(NamedTuple):
     region: RegionState | None
     keys: Any = ()
     budgets: BudgetState | None = None
+
+    def finished(self) -> "RunState":
+        """The state after the last step, without the arrays that only steps read: held
+        keys and values can take more memory than the weights."""
+        region = self.region if self.region is None else self.region._replace(parts=())
+        return RunState(self.step, self.latents, None, (), self.work, region)

@@ -76,6 +76,10 @@ class Cache:
         return cls(Store(memory, folder=folder, disk_bytes=disk))
 
     def close(self) -> None:
-        """Ends the cache's threads and releases its folder."""
+        """Ends the cache's threads and releases its folder.
+
+        Call it after the last request has ended: what a request stores later is kept in
+        memory only.
+        """
         self.matcher.shelves.close()
         self.store.close()

@@ -7,8 +7,8 @@ request has succeeded.
 
 import logging
 import threading
-from collections.abc import Generator
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -42,7 +42,6 @@ from chorus_jax.request import Request, check_request
 
 log = logging.getLogger(__name__)
 
-PAUSE = 0.1  # seconds between two looks at `stop` while the device is in use
 GONE = "the stored video was evicted or damaged meanwhile"
 MISSHAPEN = "the stored video had latents of another shape and was deleted"
 UNFIT = "a source that gave numbers which are not finite was forgotten"
@@ -76,7 +75,8 @@ class Engine:
             number of steps (`Policy.for_steps`); given None, it takes the policies
             measured on the weights (`policies_for`).
         sources: finds and loads the sources of requests.
-        device_lock: held while the device computes; engines of one pipeline share it.
+        device_lock: held while the device computes, by one request after the other in
+            the order in which they came; engines of one pipeline share it.
     """
 
     def __init__(
@@ -115,7 +115,10 @@ class Engine:
         Args:
             request: the request.
             reuse: its permissions on the cache.
-            observer: called with each event, such as the progress of a stage.
+            observer: called with each event, such as the progress of a stage, in the
+                calling thread. Other requests wait while it runs, so it should only
+                hand the event on, for example to a `queue.Queue`. It must not call the
+                engine.
             stop: once set, the request ends within two calls of the loop.
             every: denoising steps per call of the compiled loop; events are reported
                 and `stop` is checked between calls. None runs all steps in one call, as
@@ -125,25 +128,26 @@ class Engine:
             StoppedError: if the request was stopped.
             ValueError: for what the pipeline refuses, and for a region that is not on
                 the request's latent grid.
+            RuntimeError: if an observer of a running request calls this method.
         """
         check_request(request)
         check_reuse(reuse)
-        watch = Watch(stop, observer, every)
+        watch, turn = Watch(stop, observer, every), self.device_lock.ticket()
         self.check(request, reuse, watch)
         policy, model = self.policies(request), self.pipeline.model
         task = Task.of(request, reuse, policy, model, self.cache.store.secret)
         if task.seeded and reuse.read:
-            replayed = self.replayed(task, watch)
+            replayed = self.replayed(task, watch, turn)
             if replayed is not None:
                 return replayed
         # Before the lock, because megabytes of text take seconds to tokenize.
         text = self.text(request)
         self.foresee(task, text)
-        with self.computing(watch):  # may have waited long for the lock
+        with self.computing(watch, turn):  # may have waited long for the lock
             with timed(task.seconds, "embed"):
                 prepared = PreparedRequest.of(self.pipeline, task, text)
         hit = self.sources(task, prepared.prompt)
-        with self.computing(watch):
+        with self.computing(watch, turn):
             hit, state, frames, sound = self.made(task, prepared, hit, watch)
         watch.check()
         [latents] = unstacked(state.latents)
@@ -153,17 +157,18 @@ class Engine:
         ledger = ledger_of(task, hit, state)
         return Result(video, replace(ledger, seconds=task.seconds), entry)
 
-    def computing(self, watch: Watch) -> AbstractContextManager:
-        """Context that holds the device's lock and sets the mesh. Raises a StoppedError
-        if the request was stopped while it waited for the lock."""
-        stack = ExitStack()
-        while not self.device_lock.acquire(timeout=PAUSE):
+    @contextmanager
+    def computing(self, watch: Watch, turn: int | None = None) -> Iterator[None]:
+        """Context that holds the device's lock and sets the mesh.
+
+        Args:
+            watch: ends the wait for the lock with a StoppedError once it is stopped.
+            turn: the request's ticket of the lock; None for a new one.
+        """
+        with self.device_lock.held(turn, watch.check):
             watch.check()
-        stack.callback(self.device_lock.release)
-        with stack:
-            watch.check()
-            stack.enter_context(self.pipeline.computing())
-            return stack.pop_all()
+            with self.pipeline.computing():
+                yield
 
     def check(self, request: Request, reuse: Reuse, watch: Watch) -> None:
         """Raises a ValueError for a request that cannot be run, and a StoppedError for
@@ -173,7 +178,9 @@ class Engine:
         reuse.check_region(dict(geometry.streams)[geometry.video][:3])
         self.pipeline.check(request)
 
-    def replayed(self, task: Task, watch: Watch) -> Result | None:
+    def replayed(
+        self, task: Task, watch: Watch, turn: int | None = None
+    ) -> Result | None:
         """The stored result of the same request, decoded again.
 
         None if there is no entry that the request may use (see `Task.takes`), or if the
@@ -197,7 +204,7 @@ class Engine:
         latents = batch_of_one(entry.latents, task.geometry)
         cut = self.pipeline.model.tokens([task.request]).cut[0]
         try:
-            with self.computing(watch):
+            with self.computing(watch, turn):
                 frames = self.decoded(task, latents, watch)
                 [sound] = self.pipeline.sound(latents, task.seconds)
         except NotFiniteError:
@@ -258,9 +265,10 @@ class Engine:
         except NotFiniteError:
             if isinstance(hit, Rejection):
                 raise
-            self.sources.forget(hit.entry, "gave numbers that are not finite")
-            miss = Rejection(UNFIT, hit.match.score)
-            return miss, *self.run(task, prepared, miss, watch)
+        # Not in the handler, whose traceback would keep the failed run's arrays.
+        self.sources.forget(hit.entry, "gave numbers that are not finite")
+        miss = Rejection(UNFIT, hit.match.score)
+        return miss, *self.run(task, prepared, miss, watch)
 
     def run(
         self,
@@ -295,7 +303,7 @@ class Engine:
             OSError: if a record cannot be removed, or cannot be read and so may belong
                 to this namespace.
         """
-        with self.device_lock:
+        with self.device_lock.held():
             self.pipeline.model.forget_prompts(namespace)
         return self.cache.store.delete_namespace(namespace)
 
@@ -323,7 +331,7 @@ class Engine:
         except ValueError as error:  # such as a prompt that is too long to keep
             log.warning("a video was not kept: %s", error)
             return None
-        log.warning("a video was not kept: the cache has room for it nowhere")
+        log.warning("a video was not kept: memory and disk have no room for it")
         return None
 
 
@@ -353,10 +361,11 @@ def watched(run: Generator[Event, None, T], watch: Watch) -> T:
     Raises:
         StoppedError: once the request is stopped; the generator is not resumed.
     """
-    while True:
-        try:
-            event = next(run)
-        except StopIteration as end:
-            return end.value
-        watch.see(event)
-        watch.check()
+    with closing(run):  # frees its arrays, even while a caller keeps the error
+        while True:
+            try:
+                event = next(run)
+            except StopIteration as end:
+                return end.value
+            watch.see(event)
+            watch.check()

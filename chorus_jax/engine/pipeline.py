@@ -8,7 +8,6 @@ end.
 import dataclasses
 import logging
 import secrets
-import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -28,6 +27,7 @@ from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.state import Inputs, RunState
 from chorus_jax.devices.compilation import enable_cache
 from chorus_jax.engine.events import Progress, Video
+from chorus_jax.engine.fair_lock import FairLock
 from chorus_jax.families import registry
 from chorus_jax.families.forward import TRANSFORMER, Conditions, Geometry, Latents
 from chorus_jax.families.protocols import (
@@ -61,7 +61,7 @@ class Pipeline:
     Attributes:
         model: the loaded model.
         defaults: the settings of requests that are made by `request`.
-        device_lock: held by engines while the device computes. Calls of the pipeline
+        device_lock: held by engines while the devices compute. Calls of the pipeline
             itself do not take it: one thread at a time may make them.
         checker: the check of requests before they are run, which knows the devices'
             memory; refuses nothing by default.
@@ -71,11 +71,11 @@ class Pipeline:
         self,
         model: VideoModel,
         defaults: Defaults = GENERAL,
-        checker: RequestCheck = lambda request, batch=1: None,
+        checker: RequestCheck = lambda request, batch=1, held_keys=False: None,
     ):
         self.model, self.defaults = model, defaults
         self.checker = checker
-        self.device_lock = threading.Lock()
+        self.device_lock = FairLock()
 
     @classmethod
     def load(
@@ -136,6 +136,15 @@ class Pipeline:
         self.model.geometry(request)
         self.model.check_mesh(request, batch)
         self.checker(request, batch)
+
+    def has_room_for_keys(self, request: Request) -> bool:
+        """Whether, by a lower bound, the devices can hold the keys and values of all
+        tokens beside what the request needs anyway."""
+        try:
+            self.checker(request, held_keys=True)
+        except ValueError:
+            return False
+        return True
 
     def request(self, prompt: str, **fields: Any) -> Request:
         """Makes a request with this model's defaults.
@@ -405,7 +414,8 @@ class Pipeline:
     def denoise(
         self, program: Program, inputs: Inputs, latents: Latents, every: int | None
     ) -> Generator[Progress, None, RunState]:
-        """Runs a program to its end; the generator's return value is the last state.
+        """Runs a program to its end; the generator's return value is the last state,
+        `RunState.finished`.
 
         Raises:
             NotFiniteError: if the model gives numbers that are not finite.
@@ -414,7 +424,7 @@ class Pipeline:
         for done, state in self.advanced(program, inputs, state, every):
             yield Progress("denoise", done, steps)
         check_finite(state.latents)
-        return state
+        return state.finished()
 
     def advanced(
         self, program: Program, inputs: Inputs, state: RunState, every: int | None
@@ -456,6 +466,7 @@ class Pipeline:
             return [None] * len(jax.tree.leaves(latents)[0])
         with timed(seconds, "sound"):
             samples = np.asarray(self.model.sound(latents), np.float32)
+        check_finite(samples, "sound")
         return [Sound(row, self.model.sound_rate) for row in samples]
 
 

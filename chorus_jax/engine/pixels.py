@@ -6,7 +6,7 @@ differ. So a video made by other code is never served, however small the change.
 
 from typing import Final
 
-DIGEST: Final = "7954b2cb802fd7b2"
+DIGEST: Final = "f08fcb26abb1f5b3"
 
 # The code that decides pixels, relative to the repository: it computes them, chooses
 # sources, or compares prompts with stored embeddings and digests.

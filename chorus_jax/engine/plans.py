@@ -64,6 +64,11 @@ def within_expert(plan: StepPlan, experts: Sequence[str]) -> StepPlan:
     runs = [experts[stretch.first - 1 : stretch.last] for stretch in regional]
     if all(len(set(names)) == 1 for names in runs):
         return plan
+    return without_region(plan)
+
+
+def without_region(plan: StepPlan) -> StepPlan:
+    """The plan with all tokens in every step."""
     first = plan.stretches[0]
     return StepPlan.plain(plan.steps, first.cache, plan.start, first.budgets)
 

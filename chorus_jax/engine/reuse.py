@@ -27,8 +27,8 @@ class Reuse:
     Attributes:
         read: whether the request may use stored results of earlier requests.
         write: whether its result is stored for later requests.
-        least_score: the lowest score that its source may have, 0 to 1, if the policy's
-            is lower; a stored video of the same request must reach it too.
+        least_score: the least score, 0 to 1, of a source, and of a stored result of
+            the same request; the larger of this and the policy's applies.
         namespace: the namespace whose entries it sees, beside shared ones; its own
             entry is stored there.
         other_inputs: whether its source may have been made with other input images at
@@ -39,9 +39,9 @@ class Reuse:
             that were made from them.
         shared: whether all namespaces see its entry.
         keep_prompt: whether its prompt is stored in clear text.
-        region: above 0 where the video may differ from its source's, on the latent
-            grid. The tiles that it touches are run, rounded up to one of a few numbers
-            of tiles. None finds the region from the velocities.
+        region: values above 0 mark, on the latent grid, where the video may differ
+            from its source. Only the tiles that they touch are run (rounded up to one
+            of a few numbers of tiles). None: the region is found from the velocities.
 
     Raises:
         ValueError: for a value of a wrong type or out of range.
@@ -99,8 +99,8 @@ class Reuse:
             )
         if not (region > 0).any():
             raise ValueError(
-                "a region is above 0 where the video may differ, got one that never "
-                "is: leave it out, or ask for the source's request itself"
+                "expected a region with values above 0 where the video may differ from "
+                "its source, got none above 0: mark these places, or leave it out"
             )
 
 

@@ -7,7 +7,7 @@ from chorus_jax.devices.sharding import token_split
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.given import Given
 from chorus_jax.engine.pipeline import Pipeline, timed
-from chorus_jax.engine.plans import planned, within_expert
+from chorus_jax.engine.plans import planned, within_expert, without_region
 from chorus_jax.engine.prompt import PromptReading
 from chorus_jax.engine.running import Hit
 from chorus_jax.engine.task import Task
@@ -21,6 +21,7 @@ SAME = "another seed asks for another video than the one of the same words"
 UNUSED = "the given region was not used: no tier leaves steps for it"
 SWITCHED = "all tokens were run: the transformer changes within the region's steps"
 BUDGETED = "all tokens were run: token budgets need a region of the context 'held'"
+CROWDED = "all tokens were run: the keys and values of a region need too much memory"
 ROUNDED = "all tokens were run: the region, rounded up to whole shares, is all of them"
 
 
@@ -79,6 +80,8 @@ class Sources:
         plan = within_expert(wanted, model.experts(task.request))
         if plan != wanted:
             reason = SWITCHED
+        elif holds_keys(plan) and not self.pipeline.has_room_for_keys(task.request):
+            plan, reason = without_region(plan), CROWDED
         elif not reason and asks_region(tier, given) and not has_region(plan):
             context = policy.regions.context
             budgeted = context != "held" and plan.stretches[0].budgets is not None
@@ -92,6 +95,12 @@ def asks_region(tier: Tier, given: Given | None) -> bool:
     caller's region."""
     steps = tier.region_until - tier.reuse_until > 1
     return steps and (tier.active < 1 or given is not None)
+
+
+def holds_keys(plan: StepPlan) -> bool:
+    """Whether a plan runs a region whose tokens attend to held keys and values."""
+    regions = [x.region for x in plan.stretches if x.region is not None]
+    return any(region.context == "held" for region in regions)
 
 
 def has_region(plan: StepPlan) -> bool:

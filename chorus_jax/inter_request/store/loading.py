@@ -30,13 +30,19 @@ class Loads(Generic[T]):
             self._begin_anew()
 
     def prefetch(self, id: str) -> None:
-        """Starts to load in another thread, unless a load of this id is running."""
+        """Starts to load in another thread, unless a load of this id is running or the
+        threads have ended."""
         self._after_fork()
         with self._lock:
             if id in self._running:
                 return
             future = self._running[id] = Future()
-        self._pool.submit(self._begin, id, future)
+        try:
+            self._pool.submit(self._begin, id, future)
+        except RuntimeError:  # it was closed; whoever needs the value loads it
+            future.cancel()
+            with self._lock:
+                self._running.pop(id, None)
 
     def __call__(self, id: str) -> T:
         """The loaded value; raises what `load` raises."""

@@ -37,6 +37,23 @@ def test_a_given_region_is_what_is_run(engine):
     assert apart[12:].mean() > 0.9 * expected[12:].mean()
 
 
+def test_without_room_for_its_keys_a_region_is_left_out(engine, monkeypatch):
+    """A hit needs the keys and values of all tokens, which a miss does not hold."""
+    engine.generate(small(seed=3))
+    asked = []
+
+    def check(request, batch=1, held_keys=False):
+        asked.append(held_keys)
+        if held_keys:
+            raise ValueError("too much")
+
+    monkeypatch.setattr(engine.pipeline, "checker", check)
+    hit = engine.generate(small(BLUE, seed=4))
+    assert (hit.ledger.kind, hit.ledger.active) == ("semantic", 1.0)
+    assert hit.ledger.equivalents == STEPS - 2 and asked == [False, True]
+    assert "need too much memory" in hit.ledger.reason
+
+
 def test_a_given_region_of_everything_is_no_region(engine):
     wanted = policy()
     engine.policies = lambda _: replace(wanted, regions=replace(REGIONS, limit=0.0))

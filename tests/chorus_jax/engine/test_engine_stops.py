@@ -9,6 +9,7 @@ import pytest
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.engine import Denoised, Engine, Progress, StoppedError
+from chorus_jax.engine.fair_lock import FairLock
 from tests.chorus_jax.engine.tiny import BLUE, STEPS, small
 
 
@@ -142,13 +143,14 @@ def test_a_request_stopped_while_it_waits_for_the_device_computes_nothing(
     }[waits_for]
     monkeypatch.setattr(owner, part, lambda *_: pytest.fail(f"{part} was run"))
 
-    class Busy:
+    class Busy(FairLock):
         """A device that another request uses for as long as this one is there."""
 
-        def acquire(self, timeout):
+        def held(self, ticket=None, check=lambda: None):
             waiting.set()
             assert stop.wait(60)
-            return False
+            check()
+            pytest.fail("a stopped request went on")
 
     if waits_for == "embed":
         engine.device_lock = Busy()
@@ -177,6 +179,39 @@ def test_a_request_stopped_while_it_waits_for_the_device_computes_nothing(
 def test_engines_of_one_pipeline_take_turns(engine):
     other = Engine(engine.pipeline, engine.cache)
     assert other.device_lock is engine.device_lock
+
+
+def test_an_observer_that_calls_its_engine_is_told_so(engine):
+    """It would wait for itself for ever."""
+    calls = [
+        lambda event: engine.generate(small(BLUE, seed=4)),
+        lambda event: engine.forget("default"),
+        lambda event: engine.query(small(BLUE)),
+    ]
+    for observer in calls:
+        with pytest.raises(RuntimeError, match="call the engine from another thread"):
+            engine.generate(small(seed=3), observer=observer)
+    assert not len(engine.cache.store)
+    assert engine.generate(small(seed=3)).ledger.kind == "miss"
+
+
+def test_after_the_last_step_only_the_latents_are_kept(engine, monkeypatch):
+    """Held keys and step caches would be on the devices while the video is decoded."""
+    states, run = [], Engine.run
+
+    def kept(*given):
+        states.append(run(*given))
+        return states[-1]
+
+    monkeypatch.setattr(Engine, "run", kept)
+    engine.generate(small(seed=3))
+    hit = engine.generate(small(BLUE, seed=4))
+    assert hit.ledger.active == 0.5
+    for state, *_ in states:
+        assert (state.keys, state.caches) == ((), ())
+        assert (state.solver, state.budgets) == (None, None)
+    region = states[1][0].region
+    assert region.parts == () and region.chosen is not None
 
 
 def test_the_time_of_an_observer_is_not_the_requests(engine):

@@ -43,6 +43,14 @@ def test_a_get_waits_for_the_prefetch(slow):
     assert slow.calls == ["a"]
 
 
+def test_a_prefetch_after_the_end_is_none(slow):
+    """A server that ends may have requests at work."""
+    slow.loads.close()
+    slow.loads.prefetch("a")
+    slow.free.set()
+    assert slow.loads("a") == "A" and slow.calls == ["a"]
+
+
 def test_a_get_does_not_wait_for_a_thread(slow):
     slow.loads.prefetch("a")
     assert slow.begun.acquire(timeout=WAIT)
