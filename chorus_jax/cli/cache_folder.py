@@ -69,7 +69,9 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: give that of --cache")
     if any(folder.iterdir()) and not (folder / "lock").is_file():
-        raise ValueError(f"{folder} is no cache folder: give that of --cache")
+        raise ValueError(
+            f"{folder} is no cache folder (it has no file `lock`): give that of --cache"
+        )
 
 
 def records(folder: Path) -> int:

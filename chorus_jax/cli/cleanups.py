@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chorus_jax.checkpoints.folder import FINISHED, partial_folder
-from chorus_jax.devices.compilation import cache_folder
+from chorus_jax.devices.compilation import programs_folder
 from chorus_jax.inter_request.store.folder import LOCK, PARTIAL
 from chorus_jax.media import writing
 
@@ -62,11 +62,11 @@ def half_written_records(folder: Path) -> Callable[[], None]:
 
 
 def half_written_programs() -> None:
-    """Removes the programs that jax has just put into our compilation cache.
+    """Removes the programs that jax has just put into its compilation cache.
 
     Jax writes them in place and never replaces one, so a half-written one would stay.
     """
     since = time.time() - RECENT
-    for path in cache_folder().glob("*-cache"):
+    for path in programs_folder().glob("*-cache"):
         if path.stat().st_mtime >= since:
             path.unlink(missing_ok=True)

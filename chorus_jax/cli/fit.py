@@ -60,7 +60,9 @@ def question_of(
         )
     cache = cache_of(options.step_cache)
     if options.active is not None and options.step_cache:
-        raise ValueError("--step-cache is of a miss: leave it or --active out")
+        raise ValueError(
+            "--active plans a hit, --step-cache a miss: give only one of them"
+        )
     one = {"data": 1, "context": 1, "tensor": 1}
     sizes = None if options.mesh is None else {**one, **options.mesh}
     return Question(

@@ -66,7 +66,7 @@ def add_inputs(group: Any) -> None:
         "--image", metavar="FILE", type=path, help="first frame, of image-to-video"
     )
     group.add_argument(
-        "--last-image", metavar="FILE", type=path, help="last frame (default: any)"
+        "--last-image", metavar="FILE", type=path, help="last frame (default: none)"
     )
     group.add_argument(
         "--extend",
@@ -79,7 +79,7 @@ def add_inputs(group: Any) -> None:
         "--video",
         metavar="FILE",
         type=path,
-        help="begins from its first frames and noise",
+        help="video-to-video: begin from this video with noise added",
     )
     group.add_argument(
         "--strength",
@@ -152,8 +152,8 @@ def add_idle_expert(group: Any) -> None:
         "--idle-expert",
         choices=["devices", "host"],
         default="devices",
-        help="of models with two experts: where the weights of the one that does not "
-        "run are (default: devices)",
+        help="for models with two experts: where the inactive expert's weights are "
+        "kept (default: devices)",
     )
 
 
@@ -200,7 +200,7 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
     steps_group.add_argument(
         "--step-cache",
         metavar="CACHE",
-        help="such as taylor:interval=2, mag:variant=wan21_t2v_1_3b,threshold=.12, or "
+        help="such as taylor:interval=2, mag:variant=wan21_t2v_14b,threshold=.12, or "
         "a file of `chorus calibrate-cache` (default: the policy's, of hits)",
     )
     steps_group.add_argument(
@@ -212,8 +212,8 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
     steps_group.add_argument(
         "--tokens",
         metavar="NAME",
-        help="gives the tokens that change least fewer steps: hsa-75, hsa-50 or "
-        "hsa-25, which compute 72, 47 or 24 %% of the work, in 16 steps or more "
+        help="run slowly changing tokens in fewer steps: hsa-75, hsa-50 or hsa-25, "
+        "which compute 72, 47 or 24 %% of the work, in 16 steps or more "
         "(default: all tokens in all steps)",
     )
     group = make.add_argument_group("reuse of earlier requests (with --cache)")
@@ -231,13 +231,14 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
         metavar="GIB",
         type=float,
         default=10.0,
-        help="the most that DIR may hold; the least recently used goes (default: 10)",
+        help="the most that DIR may hold; then the least recently used entries of the "
+        "largest namespace are removed (default: 10)",
     )
     group.add_argument(
         "--namespace",
         metavar="NAME",
         type=name,
-        help="whose entries are seen beside shared ones, and added to (default: "
+        help="tenant: reads its own and shared entries, stores into its own (default: "
         "default)",
     )
     group.add_argument(
@@ -250,14 +251,15 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
         "--least-score",
         metavar="X",
         type=float,
-        help="the least score that a source must have, 0 to 1, if that is more than "
-        "the policy asks (default: 0)",
+        help="the least score of a source, 0 to 1; the larger of this and the policy's "
+        "applies (default: 0)",
     )
     group.add_argument(
         "--policy",
         metavar="FILE",
         type=path,
-        help="how much is reused by score (default: measured on these weights, if any)",
+        help="a file of `chorus calibrate` (default: the one measured on these "
+        "weights, else an uncalibrated one)",
     )
 
 
@@ -287,7 +289,8 @@ def steps(text: str) -> int | tuple[float, ...]:
         return tuple(map(float, text.split(","))) if "," in text else int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"expected a number of steps, or sigmas such as 1,0.75,0.5; got {text!r}"
+            "expected a number of steps, sigmas such as 1,0.75,0.5 or timesteps such "
+            f"as 1000,757; got {text!r}"
         ) from None
 
 

@@ -1,4 +1,5 @@
-"""Ctrl-C: ends the process wherever it is, with status 130 and one line."""
+"""Ctrl-C and SIGTERM: end the process wherever it is, with status 130 or 143 and one
+line."""
 
 import os
 import signal
@@ -9,12 +10,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
-STATUS = 128 + signal.SIGINT
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STATUS = 128 + signal.SIGINT  # of a process that Ctrl-C ended
 LINE = "chorus: stopped\n"
 
 
 class Interruption:
-    """Ends the process at Ctrl-C, also while it imports or compiles.
+    """Ends the process at Ctrl-C or SIGTERM, also while it imports or compiles.
 
     A thread waits for the signal: the main thread may be in a call that does not
     return for minutes, and an exception there is lost or ends in a traceback.
@@ -29,8 +31,10 @@ class Interruption:
         self._ending = threading.Event()
 
     def install(self) -> None:
-        """Takes over SIGINT, unless the process was started with it ignored."""
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        """Takes over both signals, except those that the process was started to
+        ignore."""
+        taken = [x for x in SIGNALS if signal.getsignal(x) is not signal.SIG_IGN]
+        if not taken:
             return
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
@@ -38,7 +42,8 @@ class Interruption:
         # The C-level handler writes to the pipe at once, even if the main thread is
         # busy.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        signal.signal(signal.SIGINT, lambda *_: None)
+        for number in taken:
+            signal.signal(number, lambda *_: None)
 
     def park(self) -> None:
         """Blocks forever if the process is ending, else returns at once.
@@ -50,7 +55,9 @@ class Interruption:
             time.sleep(1)
 
     def _wait(self, reading: int) -> NoReturn:
-        os.read(reading, 1)
+        number = 0
+        while number not in SIGNALS:  # a library may handle others, such as SIGWINCH
+            number = os.read(reading, 1)[0]
         self._ending.set()
         for cleanup in reversed(self.cleanups):
             with suppress(Exception):
@@ -59,4 +66,4 @@ class Interruption:
         line = "\n" + LINE if sys.stderr is not None and sys.stderr.isatty() else LINE
         with suppress(OSError):
             os.write(2, line.encode())
-        os._exit(STATUS)
+        os._exit(128 + number)

@@ -113,7 +113,7 @@ def test_info_tells_of_machine_and_weights(weights, capsys):
     [
         (
             ["--weights", "nowhere"],
-            "'nowhere' is neither a folder nor the name of weights",
+            "'nowhere' is neither a file, a folder nor the name of weights",
         ),
         (["--out", "video.avi"], "should end in .mp4, .gif or .png"),
         (["--out", "missing/video.mp4"], "chorus: cannot write missing/video.mp4: its"),

@@ -36,7 +36,7 @@ def test_a_large_video_does_not(capsys, monkeypatch):
             ["shapes", "--idle-expert", "host"],
             "has one transformer, and no idle expert",
         ),
-        (["shapes", "--active", ".5", "--step-cache", "pab"], "is of a miss"),
+        (["shapes", "--active", ".5", "--step-cache", "pab"], "give only one of them"),
         (["shapes", "--mesh", "1,1,1"], "--mesh has 1 devices, but v6e:2x2 has 4"),
         (
             ["shapes", "--step-cache", "mag:variant=wan21_t2v_1_3b,threshold=.1"],

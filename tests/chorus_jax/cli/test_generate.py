@@ -116,7 +116,7 @@ def test_modes_and_namespaces(generate, tmp_path, capsys):
         (["--height", "64000", "--width", "64000"], "64000x64000 pixels need at least"),
         (["--seed", "1,-1"], "seed must be a whole number"),
         (["--lora", "a.safetensors"], "is converted already: parts and LoRAs are"),
-        (["--model", "none.safetensors"], "neither a folder nor the name"),
+        (["--model", "none.safetensors"], "neither a file, a folder nor the name"),
     ],
 )
 def test_bad_input_is_one_line_before_the_run(

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: status 130, one line, nothing half-written."""
+"""Ctrl-C at any moment, and SIGTERM: one line, nothing half-written."""
 
 import os
 import random
@@ -6,16 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 CHORUS = [sys.executable, "-m", "chorus_jax"]
 CHANCE = random.Random(2)
-MOMENTS = [round(CHANCE.uniform(0.3, 9), 1) for _ in range(4)]
+MOMENTS = [round(CHANCE.uniform(0.3, 9), 1) for _ in range(2)]
 
 
-def interrupted(command, seconds, folder, **variables):
-    """The process of a command that was sent SIGINT."""
+def interrupted(command, seconds, folder, number=signal.SIGINT, **variables):
+    """The process of a command that was sent a signal, SIGINT if none is named."""
     env, pipe = {**os.environ, **variables}, subprocess.PIPE
     # A shell may have started us with it ignored, which a child would inherit.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,7 +25,7 @@ def interrupted(command, seconds, folder, **variables):
     )
     signal.signal(signal.SIGINT, handler)
     time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     began = time.monotonic()
     _, err = process.communicate(timeout=60)
     return process.returncode, err, time.monotonic() - began
@@ -66,6 +67,22 @@ def test_cleanups_run_and_none_stops_the_end(tmp_path):
     assert (tmp_path / "cleaned").exists()
 
 
+def test_a_preempted_process_ends_in_the_same_way(tmp_path):
+    command = [sys.executable, "-c", BUSY]
+    status, err, took = interrupted(command, 1, tmp_path, signal.SIGTERM)
+    assert (status, err) == (143, "chorus: stopped\n") and took < 5
+    assert (tmp_path / "cleaned").exists()
+
+
+def test_another_signal_that_a_library_handles_ends_nothing(tmp_path):
+    """Every signal with a handler of Python's wakes the thread that waits."""
+    own = "signal.signal(signal.SIGUSR1, lambda *_: None)\n"
+    code = BUSY.replace("time.sleep(60)", "time.sleep(2)")
+    command = [sys.executable, "-c", "import signal\n" + own + code]
+    status, _, _ = interrupted(command, 1, tmp_path, signal.SIGUSR1)
+    assert status == 0
+
+
 def test_a_process_that_ignores_it_goes_on(tmp_path):
     code = BUSY.replace("time.sleep(60)", "time.sleep(2)")
     ignoring = (
@@ -95,6 +112,7 @@ def test_what_is_half_written_goes(tmp_path, monkeypatch):
 
 def test_programs_just_compiled_go(tmp_path, monkeypatch):
     from chorus_jax.cli import cleanups
+    from chorus_jax.devices import compilation
     from chorus_jax.devices.compilation import cache_folder
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -102,5 +120,15 @@ def test_programs_just_compiled_go(tmp_path, monkeypatch):
     for name in ("old-cache", "new-cache"):
         (cache_folder() / name).touch()
     os.utime(cache_folder() / "old-cache", (1, 1))
+    monkeypatch.setattr(compilation, "jax", SimpleNamespace(config=None))
     cleanups.half_written_programs()
     assert [path.name for path in cache_folder().iterdir()] == ["old-cache"]
+
+
+def test_programs_go_from_the_folder_that_jax_has_set(tmp_path, monkeypatch):
+    from chorus_jax.cli import cleanups
+
+    (tmp_path / "new-cache").touch()
+    monkeypatch.setattr(cleanups, "programs_folder", lambda: tmp_path)
+    cleanups.half_written_programs()
+    assert not list(tmp_path.iterdir())

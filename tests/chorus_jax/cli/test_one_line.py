@@ -14,7 +14,7 @@ from chorus_jax.cli.commands import main
         (["generate", "a", "--step", "4"], "chorus generate: unknown: --step 4"),
         (
             ["generate", "a", "--steps", "four"],
-            "or sigmas such as 1,0.75,0.5; got 'four'",
+            "timesteps such as 1000,757; got 'four'",
         ),
         (["generate", "a", "--mesh", "1,2"], "such as 1,4,2; got '1,2'"),
         (
