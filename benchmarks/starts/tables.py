@@ -4,6 +4,11 @@ from benchmarks.lib.rows import table
 from benchmarks.lib.tables import PageTable, Row, Rows, columns, with_steps
 
 
+def with_kind(row: Row) -> str:
+    """The row's name after its number of steps and how its source differs."""
+    return f"{row['steps']} steps, {row['over']}, {row['row']}"
+
+
 def changed(row: Row) -> bool:
     """Whether a row is over hits that differ from their source."""
     return row["over"] == "changed"
@@ -23,6 +28,11 @@ TABLES = {
     "starts": PageTable(
         "benchmarks.starts.starts",
         "starts",
+        columns("equivalents", "accuracy_changed", "detail", "variety", row=with_kind),
+    ),
+    "starts_trajectory": PageTable(
+        "benchmarks.starts.starts",
+        "starts_trajectory",
         columns("equivalents", "accuracy_changed", "detail", "variety", row=with_steps),
         changed,
     ),
