@@ -49,7 +49,10 @@ def pytest_addoption(parser):
 
 
 # Files that take long are begun first, or a worker is left alone with one at the end.
-LONG = ("benchmarks/accelerator", "chorus_jax/training", "kernels_pallas", "convert")
+LONG = (
+    *("chorus_jax/intra_request/test_registry", "test_as_users", "kernels_pallas"),
+    *("benchmarks/accelerator", "chorus_jax/training", "convert"),
+)
 
 
 def is_short(item):

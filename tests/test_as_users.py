@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not version("jaxlib").startswith("0.10."),
     reason="all tests compile as users do: this jaxlib has one way only",

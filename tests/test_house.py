@@ -110,7 +110,13 @@ def test_the_wheel_runs_in_a_fresh_environment(elsewhere, tmp_path, command):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("steps", [(), ("--steps", "4")], ids=["50 steps", "4 steps"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param((), id="50 steps", marks=pytest.mark.slow),
+        pytest.param(("--steps", "4"), id="4 steps"),
+    ],
+)
 def test_the_wheel_makes_a_video_from_nothing(elsewhere, tmp_path, steps):
     command = ("generate", "a red circle moves left on a gray background", *steps)
     said = succeed(elsewhere / "bin" / "chorus", *command, cwd=tmp_path)

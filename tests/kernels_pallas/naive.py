@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 # Few, and not shrunk: an interpreted call takes seconds.
 FEW = settings(
-    max_examples=6,
+    max_examples=3,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.differing_executors],
 )

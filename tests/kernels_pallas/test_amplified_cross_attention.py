@@ -83,8 +83,9 @@ class Checks:
         options = amplified(2, m, seed) | ({"residual": more} if residual else {})
         self.check(query, key, value, 4.0, **options)
 
-    @pytest.mark.parametrize("width", [64, 128])
-    @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+    @pytest.mark.parametrize(
+        ("width", "dtype"), [(64, jnp.float32), (128, jnp.bfloat16)]
+    )
     def test_head_widths_and_dtypes(self, width, dtype):
         query, key, value, more = arrays(1, 24, 16, 2, width, dtype)
         self.check(query, key, value, 4.0, residual=more, **amplified(1, 16))

@@ -38,6 +38,7 @@ def run(tmp_path, module, *options):
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-1000:]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_it_ends_well_and_leaves_what_it_measured(tmp_path):
     run(tmp_path, "benchmarks.accelerator", "--minutes", "14")

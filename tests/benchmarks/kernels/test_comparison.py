@@ -28,10 +28,10 @@ VMEM = 16
     "name, generation",
     [
         ("region 1.3b 480p 0.25", "v5e"),
-        ("region 14b 720p 0.25", "v4"),
-        ("region 1.3b 720p 1", "tpu7x"),
+        pytest.param("region 14b 720p 0.25", "v4", marks=pytest.mark.slow),
+        pytest.param("region 1.3b 720p 1", "tpu7x", marks=pytest.mark.slow),
         ("own 1.3b 480p 0.25", "v4"),
-        ("cross 14b 720p 1 512 words", "v6e"),
+        pytest.param("cross 14b 720p 1 512 words", "v6e", marks=pytest.mark.slow),
         ("cross 1.3b 480p 0.25 128 words", "v5p"),
     ],
 )
@@ -80,11 +80,11 @@ def test_what_is_timed_is_the_small_model_unless_rows_are_named(
     "dtype, width, size, generation",
     [
         ("bfloat16", 64, 195, "v5p"),
-        ("float32", 128, 195, "v4"),
-        ("float32", 64, 195, "v5e"),
+        pytest.param("float32", 128, 195, "v4", marks=pytest.mark.slow),
+        pytest.param("float32", 64, 195, "v5e", marks=pytest.mark.slow),
         # The largest tiles that are not refused.
-        ("bfloat16", 128, 1024, "v4"),
-        ("float32", 64, 512, "v4"),
+        pytest.param("bfloat16", 128, 1024, "v4", marks=pytest.mark.slow),
+        pytest.param("float32", 64, 512, "v4", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("everything", [False, True], ids=["bare", "everything"])

@@ -1,10 +1,13 @@
 """The benchmark of conversions, with sizes that convert at once."""
 
+import pytest
+
 from benchmarks.speed import conversion
 
 SMALL = {"dim": 256, "ffn_dim": 512, "num_heads": 2, "in_dim": 16, "out_dim": 16}
 
 
+@pytest.mark.slow
 def test_a_killed_conversion_is_gone_on_with(tmp_path):
     fields = {**conversion.COMMON, **SMALL, "num_layers": 40}
     row = conversion.measured("killed", tmp_path, (fields, fields))

@@ -98,7 +98,7 @@ def test_a_batch_is_each_of_its_requests_alone(model, guidance):
         np.testing.assert_allclose(both.latents[row], one.latents[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("limit", [np.inf, 1e6, 0.0], ids=str)
+@pytest.mark.parametrize("limit", [np.inf, 0.0], ids=str)
 def test_a_mesh_changes_nothing(model, limit):
     plan = staged(1, 4, region(4, halo=2, open_until=3, limit=limit))
     _, source = earlier(model, 1, 4)

@@ -59,8 +59,11 @@ def row(state, index):
     return {"latents": state.latents[index], "work": state.work[index]}
 
 
-@pytest.mark.parametrize("name", SOLVERS)
-@pytest.mark.parametrize("cache", CACHES)
+# Every solver with the step cache that looks at data, and every step cache with Euler.
+PAIRS = [(name, "tea") for name in SOLVERS] + [("euler", "every"), ("euler", "skip")]
+
+
+@pytest.mark.parametrize(("name", "cache"), PAIRS)
 def test_each_request_may_stand_at_a_step_of_its_own(model, name, cache):
     """Its bytes do not depend on how its neighbours go, nor on who they are."""
     solver = SOLVERS[name].spaced(STEPS, 3.0)
@@ -135,7 +138,7 @@ def test_skipped_steps_take_over_the_last_velocity(model):
     assert ours.work.tolist() == [STEPS - 2]
 
 
-@pytest.mark.parametrize("skipped", [(), (0, 1), (3, 4, 5), (5,), (9,)])
+@pytest.mark.parametrize("skipped", [(0, 1), (3, 4, 5)])
 def test_what_is_computed_is_what_the_plan_says(model, skipped):
     plan = StepPlan.plain(STEPS, cache=SkipSteps(skipped), first=1)
     state = run(model, conditions(model), noise(), plan)

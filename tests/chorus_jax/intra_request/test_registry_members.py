@@ -1,6 +1,7 @@
 """Properties of every step cache, with a tiny model of every family.
 
-A family's runs of all members are one compiled program: what costs time is to compile.
+A family's runs of a group of members are one compiled program: what costs time is to
+compile.
 """
 
 from dataclasses import replace
@@ -43,17 +44,28 @@ def denoised(cache, model, conditions, latents):
     return latents, work
 
 
+# One member of each way in which a cache uses a pass. The others run in the slow tests
+# on all families but one.
+KINDS = (
+    *("every", "tea", "first-block", "taylor-residual", "taylor-branches"),
+    *("guidance", "planned-tokens"),
+)
+GROUPS = {"kinds": KINDS, "others": tuple(x for x in MEMBERS if x not in KINDS)}
 # Code that is compiled fast, and runs a little slower.
-@partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-def every(*given):
-    """The runs of all members, neutral and active."""
+quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@partial(quick, static_argnums=0)
+def some(names, *given):
+    """The runs of some members, neutral and active."""
     count = len(branches(*given))
     return {
         name: tuple(
-            denoised(cache, *given) for cache in (member.neutral, active(member, count))
+            denoised(cache, *given)
+            for cache in (MEMBERS[name].neutral, active(MEMBERS[name], count))
         )
-        for name, member in MEMBERS.items()
-        if not member.branches or branches(*given)
+        for name in names
+        if not MEMBERS[name].branches or branches(*given)
     }
 
 
@@ -73,30 +85,42 @@ def active(member, count):
     return member.active
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def runs():
-    """A function: the runs of all members on a family, neutral and active."""
+    """A function: the runs of a member on a family, neutral and active."""
     known = {}
 
-    def of(family):
-        if family not in known:
-            given = FAMILIES[family]()
-
-            known[family] = jax.tree.map(np.asarray, every(*given))
-        return known[family]
+    def of(family, name):
+        group = "kinds" if name in KINDS else "others"
+        if (family, group) not in known:
+            made = some(GROUPS[group], *FAMILIES[family]())
+            known[family, group] = jax.tree.map(np.asarray, made)
+        return known[family, group][name]
 
     return of
 
 
-@partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-def neutral(*given):
-    """The runs of all members that reuse nothing."""
-    return {name: denoised(member.neutral, *given) for name, member in MEMBERS.items()}
+@partial(quick, static_argnums=0)
+def neutral(names, *given):
+    """The runs of some members that reuse nothing."""
+    return {name: denoised(MEMBERS[name].neutral, *given) for name in names}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_neutral_settings_are_the_uncached_run_of_every_variant(variant):
-    ours = jax.tree.map(np.asarray, neutral(*VARIANTS[variant]()))
+@pytest.mark.parametrize(
+    ("variant", "group"),
+    [
+        case(variant, group)
+        for variant in VARIANTS
+        for group, case in (("kinds", pytest.param), ("others", slow))
+    ],
+)
+def test_the_neutral_settings_are_the_uncached_run_of_every_variant(variant, group):
+    names = ("every", *(x for x in GROUPS[group] if x != "every"))
+    ours = jax.tree.map(np.asarray, neutral(names, *VARIANTS[variant]()))
     plain, _ = ours["every"]
     for name, (latents, work) in ours.items():
         assert work.tolist() == [1.0] * STEPS, name
@@ -117,17 +141,18 @@ def test_a_member_is_a_step_cache(name):
 
 
 CASES = [
-    (name, family)
+    case(name, family)
     for name, member in MEMBERS.items()
     for family in FAMILIES
+    for case in ((pytest.param if family == "wan" or name in KINDS else slow),)
     if not (member.branches and family == "toy")
 ]
 
 
 @pytest.mark.parametrize(("name", "family"), CASES)
 def test_the_neutral_setting_is_the_uncached_run(name, family, runs):
-    (latents, work), _ = runs(family)[name]
-    (plain, _), _ = runs(family)["every"]
+    (latents, work), _ = runs(family, name)
+    (plain, _), _ = runs(family, "every")
     assert work.tolist() == [1.0] * STEPS
     if family == "toy":  # without a loop over layers, which XLA fuses with the rest
         close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
@@ -138,8 +163,8 @@ def test_the_neutral_setting_is_the_uncached_run(name, family, runs):
 
 @pytest.mark.parametrize(("name", "family"), CASES)
 def test_steps_are_computed_and_reused_as_foretold(name, family, runs):
-    _, (latents, work) = runs(family)[name]
-    (plain, _), _ = runs(family)["every"]
+    _, (latents, work) = runs(family, name)
+    (plain, _), _ = runs(family, "every")
     computed = MEMBERS[name].computed
     assert np.flatnonzero(work == 1).tolist() == list(computed)
     assert np.isfinite(np.concatenate([x.ravel() for x in leaves(latents)])).all()

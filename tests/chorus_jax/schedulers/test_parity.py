@@ -55,8 +55,9 @@ def relative_error(ours, theirs):
 
 
 @every
-@pytest.mark.parametrize("steps", [1, 2, 4, 5, 50])
-@pytest.mark.parametrize("shift", [1.0, 3.0, 5.0, 8.0])
+@pytest.mark.parametrize(
+    ("steps", "shift"), [(1, 3.0), (2, 5.0), (4, 8.0), (5, 1.0), (50, 3.0), (50, 8.0)]
+)
 def test_sigmas_timesteps_and_latents(name, steps, shift):
     scheduler, method = reference(name, shift), SOLVERS[name].spaced(steps, shift)
     scheduler.set_timesteps(steps)

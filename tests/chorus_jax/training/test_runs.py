@@ -12,6 +12,9 @@ from chorus_jax.request import Request
 from chorus_jax.training import saved
 from chorus_jax.training.runs import Runs
 
+# All stages take more than a minute; files beside this one test each of them alone.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(recipe, tmp_path_factory):

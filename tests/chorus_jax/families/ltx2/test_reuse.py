@@ -204,6 +204,7 @@ def test_the_engine_misses_hits_and_repeats(pipeline):
     assert np.abs(hit.video.sound.samples - sounds[0]).max() > 0
 
 
+@pytest.mark.slow
 def test_caches_of_branches_run_in_hits_with_a_region(pipeline):
     """The region's keys and the attention to words come from computed branches."""
     regions = Regions(reach=0, limit=math.inf, found_by="attention")
@@ -221,6 +222,7 @@ def test_caches_of_branches_run_in_hits_with_a_region(pipeline):
     close(same.video.latents, plain.video.latents, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_token_budgets(pipeline):
     """All in all steps is the plain run; with fewer, given frames stay all the same."""
     every = TokenBudgets(STEPS, (TokenGroup(0.5, STEPS), TokenGroup(0.5, STEPS)))

@@ -130,7 +130,13 @@ def test_each_block_equals_diffusers(converted):
         assert relative(got, want) <= 1e-5
 
 
-@pytest.mark.parametrize("heads, mlp", [(12, 8960), (40, 13824)], ids=["1.3B", "14B"])
+@pytest.mark.parametrize(
+    "heads, mlp",
+    [
+        pytest.param(12, 8960, id="1.3B"),
+        pytest.param(40, 13824, id="14B", marks=pytest.mark.slow),
+    ],
+)
 def test_one_block_at_published_widths(heads, mlp, converted):
     theirs = reference(
         num_attention_heads=heads, attention_head_dim=128, ffn_dim=mlp, num_layers=1

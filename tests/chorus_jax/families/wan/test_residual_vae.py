@@ -97,7 +97,7 @@ def latents(frames, seed=0):
     return jax.random.normal(jax.random.key(seed), shape)
 
 
-@pytest.mark.parametrize("frames", [1, 5, 13])
+@pytest.mark.parametrize("frames", [1, 13])
 def test_encode_equals_diffusers(pair, frames):
     ours, theirs = pair
     expected = theirs.encode(first(video(frames))).latent_dist
@@ -107,7 +107,7 @@ def test_encode_equals_diffusers(pair, frames):
         assert error(made.log_variance, last(expected.logvar)) <= 1e-5
 
 
-@pytest.mark.parametrize("frames", [1, 5, 13])
+@pytest.mark.parametrize("frames", [1, 13])
 def test_decode_equals_diffusers(pair, frames):
     ours, theirs = pair
     x = latents(frames)

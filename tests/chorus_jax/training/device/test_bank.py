@@ -88,6 +88,7 @@ class Soon(Deadline):
         return next(self.rates)
 
 
+@pytest.mark.slow
 def test_it_trains_until_its_deadline(runs):
     runs.flow(Soon(1.0))
     folder = runs.folder / "flow"
