@@ -21,8 +21,9 @@ P480, P720, P704 = (60, 104), (90, 160), (44, 80)
 class MagnitudeCurve:
     """Magnitude ratios of a model, and the run that they are taken for.
 
-    The authors name neither shift nor size: here these are those of the model's default
-    run, which is an assumption.
+    The authors name neither shift nor size: here these are the defaults of Wan's own
+    generate.py, which is an assumption. For T2V-1.3B, Wan's README advises shift 8, the
+    default of `chorus_jax.load`; its runs need shift 5, or `anywhere`.
 
     Attributes:
         ratios: one ratio per step.

@@ -1,8 +1,10 @@
 """Published coefficients of TeaCache, and the runs that they are for.
 
 Coefficients, forced steps and the thresholds named in `TeaCache.published` are from
-LiewFeng/TeaCache, folders TeaCache4Wan2.1 and TeaCache4LTX-Video. Steps, shifts and
-sizes are those of each model's default run.
+LiewFeng/TeaCache, folders TeaCache4Wan2.1 and TeaCache4LTX-Video. Its authors name
+neither shift nor size: steps, shifts and sizes here are the defaults of Wan's own
+generate.py, which is an assumption. For T2V-1.3B, Wan's README advises shift 8, the
+default of `chorus_jax.load`; its runs need shift 5, or `anywhere`.
 """
 
 from dataclasses import dataclass

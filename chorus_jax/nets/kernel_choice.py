@@ -18,10 +18,10 @@ REGION = "masked_region_attention"
 TEXT = "amplified_cross_attention"
 
 # Implementations that are faster than REGION on the same queries, including the time to
-# write fresh tiles and change layouts. Splash: 5 to 20 % fewer cycles by the compiler's
-# schedules on v4 to v6e (benchmarks/results/kernels.jsonl), except for the small shares
-# of active tiles below. cuDNN: on an H200 it is 2.7 to 4 times faster than Triton's
-# kernel, which does not overlap softmax and products (benchmarks/accelerator).
+# write fresh tiles and change layouts. Splash: 4 to 21 % fewer cycles by the compiler's
+# schedules on v4 to tpu7x (benchmarks/results/kernels.jsonl), except for the small
+# shares of active tiles below. cuDNN: on an H200 it is 2.7 to 4 times faster than
+# Triton's kernel, which does not overlap softmax and products (benchmarks/accelerator).
 FASTER = {
     "splash": "splash on the same queries takes fewer cycles",
     "cudnn": "cudnn on the same queries is faster",
