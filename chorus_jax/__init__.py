@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chorus_jax.engine.source_files import SourceFiles
     from chorus_jax.inter_request.policy.policy import Policy
     from chorus_jax.inter_request.policy.policy_file import read_policy
+    from chorus_jax.intra_request.protocol import StepCache
     from chorus_jax.media.input_video import InputVideo
     from chorus_jax.media.inputs import InputMedia
     from chorus_jax.media.keyframes import Keyframe
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["Cache", "Engine", "Pipeline", "Policy", "Request", "Reuse", "SourceFiles"]
-__all__ += ["InputMedia", "InputVideo", "Keyframe"]
+__all__ += ["InputMedia", "InputVideo", "Keyframe", "StepCache"]
 __all__ += ["__version__", "load", "make_mesh", "read_policy", "write_video"]
 
 _PLACES = {
@@ -43,6 +44,7 @@ _PLACES = {
     "Policy": ("chorus_jax.inter_request.policy.policy", "Policy"),
     "Request": ("chorus_jax.request", "Request"),
     "Reuse": ("chorus_jax.engine", "Reuse"),
+    "StepCache": ("chorus_jax.intra_request.protocol", "StepCache"),
     "SourceFiles": ("chorus_jax.engine.source_files", "SourceFiles"),
     "load": ("chorus_jax.engine.loading", "load"),
     "make_mesh": ("chorus_jax.devices.sharding", "make_mesh"),

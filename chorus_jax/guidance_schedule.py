@@ -68,10 +68,12 @@ class GuidanceSchedule:
         """Levels, scales, perturbed scales and rescales."""
         return (self.levels, self.scales, self.perturbed_scales, self.rescales)
 
-    @property
-    def changes(self) -> bool:
-        """Whether not all entries are equal."""
-        return len({*zip(*self.numbers[1:], self.layers, strict=True)}) > 1
+    def changes(self, levels: Sequence[float] | None = None) -> bool:
+        """Whether steps at these noise levels have different guidance; None for steps
+        at all levels."""
+        used = range(len(self.levels)) if levels is None else self.entries(levels)
+        columns = (self.scales, self.perturbed_scales, self.rescales, self.layers)
+        return len({tuple(column[i] for column in columns) for i in used}) > 1
 
     @property
     def guided(self) -> bool:

@@ -219,8 +219,11 @@ class Request:
         """
         if self.make_solver().stochastic:
             return f"the solver {self.solver} adds new noise in every step"
-        schedule = self.guidance_schedule
-        if schedule is not None and schedule.changes:
+        schedule, levels = self.guidance_schedule, None
+        if schedule is not None and not isinstance(self.steps, int):
+            # A model may shift the levels of a number of steps further.
+            levels = [t / 1000 for t in self.make_solver().schedule.timesteps]
+        if schedule is not None and schedule.changes(levels):
             return "the guidance schedule changes the guidance between steps"
         return ""
 

@@ -61,7 +61,7 @@ def load(
             stored one.
         place: maps the abstract module to one with a sharding in place of each
             parameter, such as `lambda m: sharding.shardings(m, mesh)`; every device
-            then gets its own share. None puts all on the first device.
+            then gets its own share. None puts all on jax's default device.
         card: the folder's card, if it was read already. If all parts are loaded with
             one card, weights that are replaced between the loads are detected.
         verify: whether to compute the digests of all weights even if they were verified

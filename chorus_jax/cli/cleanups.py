@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from chorus_jax.checkpoints.folder import FINISHED, partial_folder
@@ -65,8 +66,10 @@ def half_written_programs() -> None:
     """Removes the programs that jax has just put into its compilation cache.
 
     Jax writes them in place and never replaces one, so a half-written one would stay.
+    Programs that other processes wrote in this second go too, and are compiled again.
     """
     since = time.time() - RECENT
     for path in programs_folder().glob("*-cache"):
-        if path.stat().st_mtime >= since:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime >= since:
+                path.unlink()

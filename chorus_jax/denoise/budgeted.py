@@ -166,9 +166,11 @@ class BudgetedTokens:
         velocity, held = evaluate(forward, Held(now.keys))
         order, change = before.order, before.change
         if self.ranking:
-            moves = forward.moves()
+            # What will move at the end: soft keyframes begin to move later.
+            end = jnp.full_like(i, scope.run.solver.schedule.steps - 1)
+            moves = scope.every(now.latents, end, now.keys).moves()
             tiles = [
-                scope.tiles(moving(each, moves))
+                scope.tiles(where_moving(each, moves))
                 for each in (velocity, before.velocities[0])
             ]
             measuring = (i > self.first) & (i < self.first + self.ranking)
@@ -211,8 +213,8 @@ class BudgetedTokens:
         return BudgetState(velocities, change, order)
 
 
-def moving(velocity: Latents, moves: Latents | None) -> Latents:
-    """The velocity, 0 where no step changes the latents (see `Forward.moves`)."""
+def where_moving(velocity: Latents, moves: Latents | None) -> Latents:
+    """The velocity, 0 where the latents are not changed (see `Forward.moves`)."""
     if moves is None:
         return velocity
     return jax.tree.map(lambda x, on: jnp.where(on, x, 0.0), velocity, moves)

@@ -83,7 +83,10 @@ class OpeningStep:
         velocity, held, cache, work = self.cache.step(
             i, run.solver.schedule, forward, self.held(run, state), fresh
         )
-        region = self.choose(run, velocity, held, forward.moves())
+        # What will move at the end: soft keyframes begin to move later.
+        end = jnp.full_like(i, run.solver.schedule.steps - 1)
+        later = run.forward(self.expert, state.latents, end, self.tokens(run))
+        region = self.choose(run, velocity, held, later.moves())
         latents, solver = solving.step(
             run.solver,
             i,
@@ -120,10 +123,10 @@ class OpeningStep:
     ) -> Chosen:
         """Chooses each request's region, and whether all tokens are run instead.
 
-        Latents that no step changes (`moves` is False there) do not differ, whatever
-        their velocity. If one request of a batch differs too much outside its core, all
-        requests run all tokens. With a mask the caller has chosen the region, and there
-        is no such check.
+        Latents that no later step changes (`moves` is False there) do not differ,
+        whatever their velocity. If one request of a batch differs too much outside its
+        core, all requests run all tokens. With a mask the caller has chosen the region,
+        and there is no such check.
         """
         mask, geometry = run.inputs.mask, run.geometry
         assert run.inputs.source is not None

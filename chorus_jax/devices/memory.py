@@ -12,7 +12,7 @@ DEVICE_MEMORY, HOST_MEMORY = "device", "pinned_host"
 
 
 def device_memory(mesh: Mesh | None = None) -> int | None:
-    """Bytes of memory of a device; of the host if the device is the CPU.
+    """Bytes of memory of a device; an equal share of the host's if it is a CPU.
 
     Args:
         mesh: devices, of which that with the least memory counts; None for jax's
@@ -23,7 +23,8 @@ def device_memory(mesh: Mesh | None = None) -> int | None:
     """
     devices = [default_device()] if mesh is None else list(mesh.devices.flat)
     if devices[0].platform == "cpu":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return host // len(devices)
     limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
     known = [limit for limit in limits if limit]
     return min(known) if len(known) == len(devices) else None

@@ -6,7 +6,7 @@ differ. So a video made by other code is never served, however small the change.
 
 from typing import Final
 
-DIGEST: Final = "f08fcb26abb1f5b3"
+DIGEST: Final = "efedb351285c8248"
 
 # The code that decides pixels, relative to the repository: it computes them, chooses
 # sources, or compares prompts with stored embeddings and digests.

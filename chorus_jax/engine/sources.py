@@ -98,7 +98,10 @@ def asks_region(tier: Tier, given: Given | None) -> bool:
 
 
 def holds_keys(plan: StepPlan) -> bool:
-    """Whether a plan runs a region whose tokens attend to held keys and values."""
+    """Whether a plan holds keys and values for its region alone: token budgets hold
+    them with or without one."""
+    if plan.stretches[0].budgets is not None:
+        return False
     regions = [x.region for x in plan.stretches if x.region is not None]
     return any(region.context == "held" for region in regions)
 

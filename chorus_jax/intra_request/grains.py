@@ -31,6 +31,10 @@ class Grain(Protocol):
     def rows(self, forward: Forward, x: Array) -> Array:
         """Expands an array with a row per request to the rows of the value."""
 
+    def always(self, forward: Forward) -> float:
+        """The share of the pass that also runs where the value is reused, beside stem,
+        head and what joins the layers."""
+
     def step(
         self, forward: Forward, held: Held, computed: Bool[Array, " r"], forecast: Any
     ) -> tuple[Latents, Held, Any]:
@@ -58,6 +62,10 @@ class VelocityGrain:
         """The array unchanged: guided velocity has one row per request."""
         return x
 
+    def always(self, forward: Forward) -> float:
+        """See `Grain.always`."""
+        return 0.0
+
     def step(
         self, forward: Forward, held: Held, computed: Bool[Array, " b"], forecast: Any
     ) -> tuple[Latents, Held, Any]:
@@ -77,6 +85,10 @@ class ResidualGrain:
     def rows(self, forward: Forward, x: Array) -> Array:
         """Expands the array to a row per guidance branch and request."""
         return forward.rows(x)
+
+    def always(self, forward: Forward) -> float:
+        """See `Grain.always`."""
+        return 0.0
 
     def step(
         self, forward: Forward, held: Held, computed: Bool[Array, " r"], forecast: Any
@@ -111,6 +123,10 @@ class BranchGrain:
     def rows(self, forward: Forward, x: Array) -> Array:
         """Expands the array to a row per guidance branch and request."""
         return forward.rows(x)
+
+    def always(self, forward: Forward) -> float:
+        """See `Grain.always`."""
+        return sum(forward.needed_branches) / len(forward.needed_branches)
 
     def step(
         self, forward: Forward, held: Held, computed: Bool[Array, " r"], forecast: Any

@@ -10,8 +10,9 @@ largest, the step is computed, and a later scheduled step is skipped instead.
 These choices are ours: the series is the line of `Spectrum`, and the forecast is its
 mix; the shrinkage is the least-squares one for an error that is independent of the
 forecast's change; the step that is skipped is the next scheduled one; and all defaults.
-They were chosen on velocities of eight full 50-step runs of a shapes model, and what
-they gain over Spectrum on other runs is not measured yet.
+They were chosen on velocities of eight full 50-step runs of a shapes model. In runs of
+that model they are half a decibel nearer to the full run than Spectrum at 75, 50 and 35
+% of the work, and 1.7 dB farther at 25 % (benchmarks/caches/RESULTS.md).
 """
 
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class RACER(Spectrum):
         rows, forecast = self.taken.rows(forward, computed), past.combined(weights)
         velocity, held, value = self.taken.step(forward, held, rows, forecast)
         after = RacerState(past.pushed(rows, here, value), owed)
-        return velocity, held, after, share(rows, i)
+        return velocity, held, after, share(rows, i, self.taken.always(forward))
 
     def trusted(
         self, past: History, i: Int[Array, " r"], schedule: Schedule

@@ -74,7 +74,8 @@ class ScheduledCache:
         computed = table[here] | ~state.known
         forecast = state.combined(self.weights(state.steps, here, schedule))
         velocity, held, value = self.taken.step(forward, held, computed, forecast)
-        return velocity, held, state.pushed(computed, here, value), share(computed, i)
+        work = share(computed, i, self.taken.always(forward))
+        return velocity, held, state.pushed(computed, here, value), work
 
 
 def share(

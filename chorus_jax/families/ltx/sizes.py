@@ -126,7 +126,7 @@ class LTXSizes:
 
         Their latents begin to move in the middle of the schedule. Solvers of higher
         order would combine the velocity there with those of steps that did not move
-        them.
+        them. Schedules in which all steps move them, or none, are refused too.
         """
         layout = self.layout(request)
         strengths = () if layout is None else layout.strengths

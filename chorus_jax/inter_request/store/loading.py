@@ -41,8 +41,7 @@ class Loads(Generic[T]):
             self._pool.submit(self._begin, id, future)
         except RuntimeError:  # it was closed; whoever needs the value loads it
             future.cancel()
-            with self._lock:
-                self._running.pop(id, None)
+            self._forget(id, future)
 
     def __call__(self, id: str) -> T:
         """The loaded value; raises what `load` raises."""
@@ -74,5 +73,9 @@ class Loads(Generic[T]):
         except BaseException as error:
             future.set_exception(error)
         finally:
-            with self._lock:
+            self._forget(id, future)
+
+    def _forget(self, id: str, future: Future) -> None:
+        with self._lock:
+            if self._running.get(id) is future:
                 del self._running[id]

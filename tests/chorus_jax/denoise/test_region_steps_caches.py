@@ -31,6 +31,10 @@ CASES = {
     # One of the model's two layers always runs.
     "front layers": (FirstBlock(MANY, first=0), [1, SHARE, SHARE / 2, 1, 0.5, 0.5]),
     "guidance": (GuidanceCache(100, first=0), [1, SHARE, SHARE / 2, 1, 0.5, 0.5]),
+    "outputs of branches": (
+        TaylorSeer(3, first=0, grain="branches"),
+        [1, SHARE, SHARE / 3, 1, 0, 0],
+    ),
     "branches": (
         PAB(100, 100, 100, above=0.0, below=1001.0),
         [1, SHARE, SHARE / 3, 1, 0, 0],

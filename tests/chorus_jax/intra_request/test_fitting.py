@@ -44,6 +44,8 @@ def test_velocities_do_not_outlast_a_change_of_guidance(text):
     given(guidance_schedule=SAME, step_cache=text)
     given(guidance_schedule=SAME, tokens="hsa-50")
     given(guidance_schedule=SCALES, step_cache="sea")
+    # The last entry is for these steps alone.
+    given(guidance_schedule=SCALES, steps=(400, 300, 100), step_cache=text)
     with pytest.raises(ValueError, match="guidance schedule changes.*as .* does: choo"):
         given(guidance_schedule=SCALES, step_cache=text)
     with pytest.raises(ValueError, match="guidance schedule changes.*token budgets"):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from chorus_jax.denoise.budgeted import moving
+from chorus_jax.denoise.budgeted import where_moving
 from chorus_jax.engine import Cache, Denoised, Engine, Reuse
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.forward import (
@@ -186,7 +186,7 @@ def test_given_frames_rank_last_for_token_budgets(model_of):
     latents = pipeline.noise([request], pipeline.model.geometry(request), conditions)
     net, i = pipeline.model.transformers[HIGH], jnp.array([1])
     forward = net.forward(conditions[HIGH], latents, i)
-    still = np.asarray(moving(jnp.ones_like(latents), forward.moves()))
+    still = np.asarray(where_moving(jnp.ones_like(latents), forward.moves()))
     assert not still[:, 0].any() and still[:, 1:].all()
 
 
