@@ -51,6 +51,8 @@ class CacheMethod:
         settings: the settings to try, from bold to careful, given the full runs.
         recorder: the step cache used for the full runs, given the number of steps.
         experts: the most transformers in the runs that it is fitted to.
+        fitted: whether its settings are fitted to full runs; the others have settings
+            of their own.
         velocities: whether its settings reuse velocities, or are fitted to them: some
             runs do not allow that (see `Request.velocity_obstacle`).
         together: whether its fit runs all transformers in one program, so that none can
@@ -60,6 +62,7 @@ class CacheMethod:
     settings: Callable[[FullRuns], Sequence[StepCache]]
     recorder: Callable[[int], StepCache] = lambda steps: EveryStep()
     experts: int = 2
+    fitted: bool = False
     velocities: bool = False
     together: bool = False
 
@@ -157,18 +160,26 @@ def harmonica_settings(full: FullRuns) -> list[StepCache]:
 
 METHODS: Mapping[str, CacheMethod] = MappingProxyType(
     {
-        "mag": CacheMethod(mag_settings, MagnitudeRecorder),
-        "tea": CacheMethod(tea_settings, ChangeRecorder, experts=1),
+        "mag": CacheMethod(mag_settings, MagnitudeRecorder, fitted=True),
+        "tea": CacheMethod(tea_settings, ChangeRecorder, experts=1, fitted=True),
         "planned": CacheMethod(
-            lambda full: plans(full, False), VelocityRecorder, velocities=True
+            lambda full: plans(full, False),
+            VelocityRecorder,
+            fitted=True,
+            velocities=True,
         ),
-        "planned-tokens": CacheMethod(token_settings, PathRecorder, velocities=True),
+        "planned-tokens": CacheMethod(
+            token_settings, PathRecorder, fitted=True, velocities=True
+        ),
         "erta": CacheMethod(
-            lambda full: plans(full, True), VelocityRecorder, velocities=True
+            lambda full: plans(full, True),
+            VelocityRecorder,
+            fitted=True,
+            velocities=True,
         ),
-        "sen": CacheMethod(sen_settings, PathRecorder),
-        "bac": CacheMethod(bac_settings, BranchRecorder),
-        "harmonica": CacheMethod(harmonica_settings, together=True),
+        "sen": CacheMethod(sen_settings, PathRecorder, fitted=True),
+        "bac": CacheMethod(bac_settings, BranchRecorder, fitted=True),
+        "harmonica": CacheMethod(harmonica_settings, fitted=True, together=True),
         "sea": CacheMethod(
             lambda _: [SeaCache(x, longest=4) for x in (0.5, 0.25, 0.1, 0.05, 0.02)]
         ),

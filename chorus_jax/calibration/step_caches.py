@@ -3,12 +3,12 @@
 Each prompt is run in full, while a recorder collects the data that the method is fitted
 to, and then with one setting after another, the boldest first. The first setting whose
 videos are near enough to those of the full runs is chosen; it is an error if there is
-none.
+none. A setting that was fitted is judged on prompts that it was not fitted to.
 """
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -22,13 +22,13 @@ from chorus_jax.calibration.fidelity import fidelity
 from chorus_jax.calibration.full_runs import FullRuns
 from chorus_jax.engine import Pipeline
 from chorus_jax.engine.pipeline import NotFiniteError
-from chorus_jax.intra_request import StepCache
+from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.intra_request.shifts import shift_of
 from chorus_jax.request import Request
 
 log = logging.getLogger(__name__)
 
-LEAST_PROMPTS = 4
+LEAST_PROMPTS, FEW_PROMPTS = 4, 20
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class ChosenCache:
     Attributes:
         cache: the step cache.
         figures: `computed` (share of the full steps), mean `psnr` (dB) and `ssim`, the
-            number of `prompts`, and `fit_seconds` (the time to fit the method, beyond
-            the full runs).
+            number of `prompts` that it was judged on, and `fit_seconds` (the time to
+            fit the method, beyond the full runs).
     """
 
     cache: StepCache
@@ -53,15 +53,20 @@ class CacheCalibration:
     Attributes:
         pipeline: the model's pipeline.
         requests: requests with seeds, of one size and schedule.
-        full: the frames of each request's full run, filled by `record`.
+        judged: the requests that settings are judged on, each with the frames of its
+            full run; filled by `choose`.
     """
 
     pipeline: Pipeline
     requests: Sequence[Request]
-    full: list[UInt8[np.ndarray, "f y x 3"]] = field(default_factory=list)
+    judged: list[tuple[Request, UInt8[np.ndarray, "f y x 3"]]] = field(
+        default_factory=list
+    )
 
     def __post_init__(self) -> None:
         check(self.requests)
+        if len(self.requests) < FEW_PROMPTS:
+            log.warning("%d prompts are few: 20 to 50 are good", len(self.requests))
 
     @property
     def runs(self) -> CacheRuns:
@@ -78,38 +83,28 @@ class CacheCalibration:
         """
         check_method(method)
         check_fit(method, self.pipeline.model, self.requests[0])
-        best: ChosenCache | None = None
-        full = self.record(method)
+        seen, unseen = parts(self.requests, METHODS[method].fitted)
+        full = self.record(method, seen)
+        self.run_judged(unseen)
         before = time.monotonic()
         settings = METHODS[method].settings(full)
+        spent = time.monotonic() - before
         if not settings:
             raise ValueError(
                 f"{method} has no setting for runs of {full.steps} steps: give more "
                 "--steps, or choose another method"
             )
-        fitted, saves_nothing = {"fit_seconds": time.monotonic() - before}, False
-        for cache in settings:
-            try:
-                tried = self.measured(cache)
-            except NotFiniteError:
-                log.warning("%s gave numbers that are not finite", cache)
-                continue
-            if tried.figures["computed"] >= 1:
-                saves_nothing = True
-                continue
-            if best is None or tried.figures["psnr"] > best.figures["psnr"]:
-                best = tried
+        best: ChosenCache | None = None
+        for tried in self.trials(settings):
             figures = tried.figures
+            if best is None or figures["psnr"] > best.figures["psnr"]:
+                best = tried
             if figures["psnr"] >= least_psnr and figures["ssim"] >= least_ssim:
-                return ChosenCache(cache, {**figures, **fitted})
-        if best is None and saves_nothing:
-            raise ValueError(
-                f"no setting of {method} saves anything in runs of {full.steps} steps: "
-                "give more --steps, or choose another method"
-            )
+                return ChosenCache(tried.cache, {**figures, "fit_seconds": spent})
         if best is None:
             raise ValueError(
-                f"all settings of {method} gave numbers that are not finite"
+                f"no setting of {method} saves anything in runs of {full.steps} steps "
+                "and gives finite numbers: give more --steps, or choose another method"
             )
         raise ValueError(
             f"no setting of {method} is within {least_psnr:g} dB PSNR and "
@@ -118,26 +113,48 @@ class CacheCalibration:
             "written"
         )
 
-    def record(self, method: str) -> FullRuns:
-        """Makes the full runs that a method is fitted from, and keeps their frames."""
-        first, states = self.requests[0], []
+    def trials(self, settings: Sequence[StepCache]) -> Iterator[ChosenCache]:
+        """The figures of each setting, without those that save nothing, which would
+        pass any gate, and those that give numbers which are not finite."""
+        for cache in settings:
+            try:
+                tried = self.measured(cache)
+            except NotFiniteError:
+                log.warning("%s gave numbers that are not finite", cache)
+                continue
+            if tried.figures["computed"] < 1:
+                yield tried
+
+    def run_judged(self, requests: Sequence[Request]) -> None:
+        """Makes the full runs that settings are judged by, and keeps their frames."""
+        for request in tqdm(requests, desc="full runs", unit="video"):
+            self.judged.append((request, self.runs.run(request, EveryStep())[1]))
+
+    def record(self, method: str, requests: Sequence[Request] = ()) -> FullRuns:
+        """Makes the full runs that a method is fitted from.
+
+        Args:
+            method: the name of the method.
+            requests: the requests to run; () for all.
+        """
+        requests = requests or self.requests
+        first, states = requests[0], []
         recorder = METHODS[method].recorder(first.step_count)
-        for request in tqdm(self.requests, desc="full runs", unit="video"):
-            state, frames = self.runs.run(request, recorder)
-            self.full.append(frames)
+        for request in tqdm(requests, desc="full runs", unit="video"):
+            state, _ = self.runs.run(request, recorder)
             states.append(jax.tree.map(np.asarray, state))
         experts = self.pipeline.model.experts(first)
         switch = next((i for i, x in enumerate(experts) if x != experts[0]), 0)
         schedule = self.pipeline.model.solver(first).schedule
         return FullRuns(
             *(states, first.step_count, switch, shift_of(schedule, first.shift)),
-            *(self.requests, self.runs),
+            *(requests, self.runs),
         )
 
     def measured(self, cache: StepCache) -> ChosenCache:
-        """Runs all requests with a setting; returns its mean figures."""
+        """Runs the judged requests with a setting; returns its mean figures."""
         scores, work = [], []
-        for request, full in zip(self.requests, self.full):
+        for request, full in self.judged:
             state, frames = self.runs.run(request, cache)
             scores.append(fidelity(frames, full))
             work.append(float(state.work[0]) / request.step_count)
@@ -145,7 +162,18 @@ class CacheCalibration:
             name: float(np.mean([x[name] for x in scores])) for name in ("psnr", "ssim")
         }
         figures = {"computed": float(np.mean(work)), **means}
-        return ChosenCache(cache, {**figures, "prompts": len(self.requests)})
+        return ChosenCache(cache, {**figures, "prompts": len(self.judged)})
+
+
+def parts(
+    requests: Sequence[Request], fitted: bool
+) -> tuple[Sequence[Request], Sequence[Request]]:
+    """The requests that a method is fitted to, and those that it is judged on: every
+    third one. A method that is not fitted is judged on all of them."""
+    if not fitted:
+        return requests[:1], requests
+    others = requests[2::3]
+    return [x for i, x in enumerate(requests) if i % 3 != 2], others
 
 
 def check(requests: Sequence[Request]) -> None:

@@ -54,9 +54,10 @@ def calibrate_cache(options: argparse.Namespace, interruption: Interruption) -> 
         out, MeasuredCache(chosen.cache, pipeline.fingerprints, run, figures)
     )
     print(
-        f"{out}: computes {figures['computed']:.0%} of the steps; on {len(requests)} "
-        f"prompts {figures['psnr']:.1f} dB PSNR and {figures['ssim']:.3f} SSIM to full "
-        f"runs; fitted in {figures['fit_seconds']:.0f} s\n"
+        f"{out}: computes {figures['computed']:.0%} of the steps; on "
+        f"{figures['prompts']:.0f} prompts {figures['psnr']:.1f} dB PSNR and "
+        f"{figures['ssim']:.3f} SSIM to full runs; fitted in "
+        f"{figures['fit_seconds']:.0f} s\n"
         f"use it with: chorus generate --step-cache {out} ..."
     )
 

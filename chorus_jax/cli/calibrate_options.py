@@ -35,7 +35,8 @@ measured on: a JSON file for --step-cache.
 Each prompt is made in full, and then with one setting after another, the boldest first.
 The first that is, on average, as near to the full videos as --least-psnr and
 --least-ssim say is written; if none is, nothing is. Frames are compared, sound is not.
-20 to 50 different prompts are good.
+20 to 50 different prompts are good. A method that is fitted to full runs is judged on
+every third of them, and fitted to the others.
 """
 
 

@@ -8,7 +8,7 @@ import pytest
 from chorus_jax.calibration.cache_methods import METHODS
 from chorus_jax.calibration.cache_runs import CacheRuns
 from chorus_jax.calibration.full_runs import FullRuns
-from chorus_jax.calibration.step_caches import CacheCalibration, ChosenCache
+from chorus_jax.calibration.step_caches import CacheCalibration, ChosenCache, parts
 from chorus_jax.engine import Pipeline
 from chorus_jax.engine.pipeline import NotFiniteError
 from chorus_jax.intra_request import EveryStep
@@ -27,8 +27,11 @@ FULL = FullRuns((), 50, 0, 5.0, (), CacheRuns(PIPELINE))
 class Figures(CacheCalibration):
     """Settings of an interval n have 40 - 4 n dB and an SSIM of 1 - n / 10."""
 
-    def record(self, method):
+    def record(self, method, requests=()):
         return FULL
+
+    def run_judged(self, requests):
+        pass
 
     def measured(self, cache):
         n = cache.interval
@@ -50,6 +53,32 @@ def test_the_boldest_setting_within_the_gate_is_chosen(
     chosen = calibration.choose("taylor", float(psnr), ssim)
     assert chosen.cache == TaylorSeer(interval, first=3)
     assert chosen.figures["fit_seconds"] >= 0
+
+
+def test_a_fit_is_judged_on_prompts_that_it_did_not_see():
+    """Else the methods that are fitted best to a few prompts would pass."""
+    for count in (4, 5, 20):
+        every = [Request(f"{n}") for n in range(count)]
+        fitted, judged = parts(every, fitted=True)
+        assert {*fitted, *judged} == {*every} and len(fitted) + len(judged) == count
+        assert 1 <= len(judged) <= count // 3 + 1
+        assert parts(every, fitted=False)[1] == every
+
+
+def test_a_calibration_runs_what_it_is_judged_on():
+    requests = [asked(seed=seed, frames=5) for seed in range(4)]
+    for method, judged in (("taylor", requests), ("mag", requests[2:3])):
+        calibration = CacheCalibration(PIPELINE, requests)
+        chosen = calibration.choose(method, 1.0, 0.01)
+        assert [request for request, _ in calibration.judged] == judged
+        assert chosen.figures["prompts"] == len(judged)
+
+
+def test_few_prompts_are_told(caplog):
+    CacheCalibration(PIPELINE, [Request(f"{n}") for n in range(20)])
+    assert not caplog.records
+    CacheCalibration(PIPELINE, [Request(f"{n}") for n in range(19)])
+    assert "19 prompts are few: 20 to 50 are good" in caplog.text
 
 
 def test_a_setting_that_saves_nothing_is_none(calibration, monkeypatch):
@@ -108,12 +137,14 @@ def test_overflow_in_all_settings_is_an_error(calibration):
         raise NotFiniteError("the latents are not finite")
 
     calibration.measured = overflowing
-    with pytest.raises(ValueError, match="all settings of taylor gave numbers"):
+    with pytest.raises(
+        ValueError, match="no setting of taylor .* gives finite numbers"
+    ):
         calibration.choose("taylor", 10.0, 0.1)
 
 
 def test_a_method_for_one_transformer_is_refused_before_any_run(calibration):
-    calibration.record = lambda method: pytest.fail("a full run was made")
+    calibration.record = lambda *_: pytest.fail("a full run was made")
     with pytest.raises(ValueError, match="tea is fitted to one transformer, and these"):
         calibration.choose("tea", 30.0, 0.9)
 
@@ -163,7 +194,7 @@ def test_the_shift_is_that_of_the_schedule_as_a_run_will_check_it(sigmas, shift)
 
 
 def test_videos_too_short_to_compare_are_refused_before_any_run(calibration):
-    calibration.record = lambda method: pytest.fail("a full run was made")
+    calibration.record = lambda *_: pytest.fail("a full run was made")
     calibration.requests = [asked(seed=seed, frames=3) for seed in range(4)]
     with pytest.raises(ValueError, match="from 5 frames on, got 3: give more --frames"):
         calibration.choose("taylor", 30.0, 0.9)

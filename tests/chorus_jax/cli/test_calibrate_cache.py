@@ -37,7 +37,8 @@ def test_it_says_what_it_was_measured_on(made):
     assert measured.cache.ratios[0] == 1 and measured.cache.shift == 5.0
     assert set(measured.weights) == {"transformer", "vae", "text_encoder"}
     assert measured.run["steps"] == 5 and measured.run["height"] == 32
-    assert measured.measured["prompts"] == 4 and measured.measured["psnr"] > 1
+    # Of four prompts it is fitted to three.
+    assert measured.measured["prompts"] == 1 and measured.measured["psnr"] > 1
 
 
 @pytest.mark.slow
