@@ -97,7 +97,8 @@ class TeaCache:
             variant: one of `PUBLISHED`; its coefficients are valid for that model's
                 weights only.
             threshold: the authors use .05 to .08 for wan21_t2v_1_3b (with retention .05
-                and .1), .14 to .2 for wan21_t2v_14b, .03 and .05 for ltx_091.
+                and .1), .14 to .2 for wan21_t2v_14b, .03 and .05 for ltx_091,
+                .26 for wan22_ti2v_5b.
             retention: whether to use the published settings that compute the first five
                 steps and watch the modulation instead of the embedding.
             anywhere: whether the coefficients may be used at other numbers of steps,

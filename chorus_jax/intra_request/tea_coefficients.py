@@ -1,10 +1,11 @@
 """Published coefficients of TeaCache, and the runs that they are for.
 
 Coefficients, forced steps and the thresholds named in `TeaCache.published` are from
-LiewFeng/TeaCache, folders TeaCache4Wan2.1 and TeaCache4LTX-Video. Its authors name
-neither shift nor size: steps, shifts and sizes here are the defaults of Wan's own
-generate.py, which is an assumption. For T2V-1.3B, Wan's README advises shift 8, the
-default of `chorus_jax.load`; its runs need shift 5, or `anywhere`.
+LiewFeng/TeaCache, folders TeaCache4Wan2.1 and TeaCache4LTX-Video, except for TI2V-5B,
+whose source is named beside it. TeaCache's authors name neither shift nor size: steps,
+shifts and sizes here are the defaults of Wan's own generate.py, which is an assumption.
+For T2V-1.3B, Wan's README advises shift 8, the default of `chorus_jax.load`; its runs
+need shift 5, or `anywhere`.
 """
 
 from dataclasses import dataclass
@@ -71,6 +72,14 @@ PUBLISHED: dict[str, dict[bool, PublishedTea]] = {
         steps=40,
         size=(90, 160),
     ),
+    # By ModelTC/LightX2V (29c8504), configs/caching/teacache/wan_ti2v_tea_720p.json,
+    # with a threshold of .26: 50 steps of 1280 x 704 pixels at shift 5.
+    "wan22_ti2v_5b": {
+        False: PublishedTea(
+            (157472.669, -115702.395, 31076.1669, -3831.16651, 221.608777, -4.81179567),
+            size=(44, 80),
+        )
+    },
     # The signal is the input of the first layer, which depends on the latents.
     "ltx_091": {
         False: PublishedTea(

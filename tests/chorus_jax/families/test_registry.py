@@ -12,6 +12,7 @@ from chorus_jax.devices import memory
 from chorus_jax.devices.sharding import make_mesh
 from chorus_jax.families import registry
 from chorus_jax.families.protocols import Family, LoadOptions, VideoModel
+from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.request import Request
 
 
@@ -108,6 +109,28 @@ def test_a_step_cache_that_does_not_fit_is_refused_before_weights_are_read(
     with pytest.raises(ValueError, match=message):
         checked(card_alone, monkeypatch, step_cache=line, steps=20)
     checked(card_alone, monkeypatch, step_cache="pab", steps=20)
+
+
+@pytest.mark.parametrize(
+    ("name", "cache", "changes"),
+    [
+        ("Wan 2.1 T2V-14B", "mag:variant=wan21_t2v_14b,threshold=.12", {}),
+        ("Wan 2.1 T2V-14B", "taylor:interval=2", {}),
+        ("Wan 2.1 T2V-1.3B", "mag:variant=wan21_t2v_1_3b,threshold=.12", {"shift": 5}),
+        (
+            "Wan 2.1 T2V-1.3B",
+            "mag:variant=wan21_t2v_1_3b,threshold=.12,anywhere=true",
+            {},
+        ),
+        ("Wan 2.2 TI2V-5B", "tea:variant=wan22_ti2v_5b,threshold=.26", {}),
+    ],
+)
+def test_the_examples_of_help_and_docs_are_taken(name, cache, changes, tmp_path):
+    """With the model's own settings, which differ in shift and size."""
+    family = registry.FAMILIES["wan"]
+    family.card(name).write(tmp_path)
+    request = family.defaults(tmp_path).request.changed(step_cache=cache, **changes)
+    Sizes.read(tmp_path).check(request)
 
 
 def test_the_check_of_requests_needs_the_folder_only_at_first(
