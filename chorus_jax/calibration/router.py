@@ -150,6 +150,8 @@ def trained(
             at = update % len(requests)
             program, inputs, start = runs.prepared(requests[at], router)
             slope = gradient(logits, inputs, start, full[at], program=program)
-            change, state = optimiser.update(slope, state)
+            # Optax mixes dtypes, which jax may be set to refuse.
+            with jax.numpy_dtype_promotion("standard"):
+                change, state = optimiser.update(slope, state)
             logits = optax.apply_updates(logits, change)
     return np.asarray(jax.nn.sigmoid(logits), np.float32)
