@@ -130,15 +130,17 @@ class CacheCalibration:
         for request in tqdm(requests, desc="full runs", unit="video"):
             self.judged.append((request, self.runs.run(request, EveryStep())[1]))
 
-    def record(self, method: str, requests: Sequence[Request] = ()) -> FullRuns:
+    def record(
+        self, method: str, requests: Sequence[Request] | None = None
+    ) -> FullRuns:
         """Makes the full runs that a method is fitted from.
 
         Args:
             method: the name of the method.
-            requests: the requests to run; () for all.
+            requests: the requests to run; None for all.
         """
-        requests = requests or self.requests
-        first, states = requests[0], []
+        requests = self.requests if requests is None else requests
+        first, states = self.requests[0], []
         recorder = METHODS[method].recorder(first.step_count)
         for request in tqdm(requests, desc="full runs", unit="video"):
             state, _ = self.runs.run(request, recorder)
@@ -171,7 +173,7 @@ def parts(
     """The requests that a method is fitted to, and those that it is judged on: every
     third one. A method that is not fitted is judged on all of them."""
     if not fitted:
-        return requests[:1], requests
+        return (), requests
     others = requests[2::3]
     return [x for i, x in enumerate(requests) if i % 3 != 2], others
 

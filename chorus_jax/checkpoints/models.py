@@ -23,7 +23,7 @@ from chorus_jax.checkpoints.stored import (
     digest,
     open_arrays,
 )
-from chorus_jax.devices.sharding import default_device
+from chorus_jax.devices.sharding import unsharded
 
 M = TypeVar("M", bound=nnx.Module)
 
@@ -143,8 +143,7 @@ def _restored(
     """The module, and the digests of its stored arrays by hashes from `make`."""
     targets, stored = names(module), open_arrays(folder.absolute())
     check_same(stored, targets, folder)
-    here = jax.sharding.SingleDeviceSharding(default_device())
-    places = dict.fromkeys(targets, here) if place is None else names(place(module))
+    places = names((place or unsharded)(module))
     arrays, digests = [], {}
     for name, x in targets.items():
         array, digest = read_array(

@@ -170,8 +170,8 @@ class BudgetedTokens:
             end = jnp.full_like(i, scope.run.solver.schedule.steps - 1)
             moves = scope.every(now.latents, end, now.keys).moves()
             tiles = [
-                scope.tiles(where_moving(each, moves))
-                for each in (velocity, before.velocities[0])
+                scope.tiles(where_moving(x, moves))
+                for x in (velocity, before.velocities[0])
             ]
             measuring = (i > self.first) & (i < self.first + self.ranking)
             change = change + jnp.where(measuring[:, None], relative_change(*tiles), 0)

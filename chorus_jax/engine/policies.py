@@ -42,8 +42,9 @@ def requested(policies: Policies) -> Policies:
             own = EveryStep()
         if own is not None:
             return replace(chosen, cache=own, miss_cache=own)
+        obstacle = request.velocity_obstacle
         for cache in (chosen.cache, chosen.miss_cache):
-            check_velocities(cache, request.velocity_obstacle)
+            check_velocities(cache, obstacle)
         return chosen
 
     return policy

@@ -24,6 +24,7 @@ from chorus_jax.families.ltx_shared.given_frames import (
     FrameLayout,
     layout_of,
     must_be_of_tiles,
+    must_be_whole,
 )
 from chorus_jax.families.ltx_shared.upsampler import UpsamplerConfig
 from chorus_jax.families.ltx_vae.vae import LTXVAE
@@ -118,24 +119,11 @@ class LTXSizes:
                 "not: leave joint out of the request"
             )
         must_have_one_scale(request)
-        self.check_soft(request)
-
-    def check_soft(self, request: Request) -> None:
-        """Raises a ValueError for given frames of a strength between 0 and 1 with
-        another solver than euler or renoise.
-
-        Their latents begin to move in the middle of the schedule. Solvers of higher
-        order would combine the velocity there with those of steps that did not move
-        them. Schedules in which all steps move them, or none, are refused too.
-        """
-        layout = self.layout(request)
-        strengths = () if layout is None else layout.strengths
-        soft = [strength for strength in strengths if 0 < strength < 1]
-        if soft and request.solver not in ONE_STEP:
-            raise ValueError(
-                f"the solver {request.solver} is not run with given frames of strength "
-                f"{soft[0]}: give them the strength 1, or take the solver euler"
-            )
+        # Frames of part strength begin to move in the middle of the schedule: a solver
+        # of higher order would combine the velocity there with those of steps that did
+        # not move them. Schedules in which all steps move them are refused too.
+        if request.solver not in ONE_STEP:
+            must_be_whole(self.layout(request), request.solver)
 
     @property
     def is_091(self) -> bool:

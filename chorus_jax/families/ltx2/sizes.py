@@ -28,6 +28,7 @@ from chorus_jax.families.ltx_shared.given_frames import (
     FrameLayout,
     layout_of,
     must_be_of_tiles,
+    must_be_whole,
 )
 from chorus_jax.families.ltx_shared.upsampler import UpsamplerConfig
 from chorus_jax.families.ltx_vae.vae import LTXVAE
@@ -167,24 +168,14 @@ class LTX2Sizes:
                 "out, and give guidance_scale, perturbed and joint"
             )
         must_have_one_scale(request)
-        self.check_soft(request)
+        # The makers' code moves tokens of part strength towards the given latents after
+        # each step of this solver, which is not supported.
+        if request.solver == "res_2s":
+            must_be_whole(self.layout(request), request.solver)
         if self.audio_tokens(request) < 1:
             raise ValueError(
                 f"{request.frames} frames at {fps_of(request):g} per second are too "
                 "short for any sound: ask for more frames"
-            )
-
-    def check_soft(self, request: Request) -> None:
-        """Raises a ValueError for given frames of a strength below 1 with the solver
-        res_2s: the makers' code moves their tokens towards the given latents after each
-        step, which is not supported."""
-        layout = self.layout(request)
-        strengths = () if layout is None else layout.strengths
-        soft = [strength for strength in strengths if 0 < strength < 1]
-        if request.solver == "res_2s" and soft:
-            raise ValueError(
-                f"the solver res_2s is not run with given frames of strength {soft[0]}:"
-                " give them the strength 1, or take the solver euler"
             )
 
     @property

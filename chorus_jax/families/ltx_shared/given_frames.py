@@ -133,6 +133,18 @@ def keyframes(inputs: InputMedia | None, frames: int) -> tuple[Keyframe, ...]:
     return (*first, *inputs.keyframes, *last)
 
 
+def must_be_whole(layout: FrameLayout | None, solver: str) -> None:
+    """Raises a ValueError for given frames of a strength between 0 and 1, which this
+    solver does not run."""
+    strengths = () if layout is None else layout.strengths
+    soft = [strength for strength in strengths if 0 < strength < 1]
+    if soft:
+        raise ValueError(
+            f"the solver {solver} is not run with given frames of strength {soft[0]}: "
+            "give them the strength 1, or take the solver euler"
+        )
+
+
 def must_be_of_tiles(request: Request, extra: int) -> None:
     """Raises a ValueError for token budgets together with `extra` tokens, which belong
     to no tile."""
