@@ -51,12 +51,18 @@ class BudgetSteps:
         """Whether the tokens are ranked once these steps are done."""
         return self.ranked or self.last - self.first >= self.budgets.early
 
-    def budgeted(self, tiles: int) -> BudgetedTokens:
-        """The token budgets applied to these steps of a video with `tiles` tiles."""
+    def budgeted(self, tiles: int, given: tuple[int, ...] = ()) -> BudgetedTokens:
+        """The token budgets applied to these steps of a video with `tiles` tiles, of
+        which those with the indices `given` have given tokens only."""
         ranking = 0 if self.ranked else self.budgets.early
         return BudgetedTokens(
-            self.budgets, self.first, self.last, tiles, ranking, self.cache
+            self.budgets, self.first, self.last, tiles, ranking, self.cache, given
         )
+
+    def of(self, run: Run) -> BudgetedTokens:
+        """The token budgets applied to these steps of a run."""
+        geometry = run.geometry
+        return self.budgeted(geometry.tiling.count, geometry.given_tiles)
 
     def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
         """Runs these steps up to `until`; returns the state unchanged if the next step
@@ -72,7 +78,7 @@ class BudgetSteps:
     def begin(self, run: Run, state: RunState) -> RunState:
         """The state with its token budgets reset; ranked tokens keep their order."""
         assert state.budgets is not None
-        fresh = self.budgeted(run.geometry.tiling.count).init(state.latents)
+        fresh = self.of(run).init(state.latents)
         if self.ranked:
             fresh = fresh._replace(order=state.budgets.order)
         return state._replace(budgets=fresh)
@@ -80,8 +86,8 @@ class BudgetSteps:
     def step(self, run: Run, state: RunState) -> RunState:
         """Runs one step."""
         assert state.budgets is not None
-        i, budgeted = state.step, self.budgeted(run.geometry.tiling.count)
-        ours = budgeted(
+        i = state.step
+        ours = self.of(run)(
             WholeVideo(run, self.expert),
             i,
             BudgetedRun(

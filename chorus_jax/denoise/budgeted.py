@@ -63,6 +63,9 @@ class BudgetedTokens:
         cache: the step cache, which forecasts the velocities of tokens that are not
             run. A step that it skips runs no tokens, unless it is the first step or one
             that ranks the tiles.
+        given: the indices of the tiles that have given tokens only (see
+            `Geometry.given`). They rank last, and are run in the first step alone;
+            budgets that run all tokens in all steps run them too.
     """
 
     budgets: ActiveSets
@@ -71,11 +74,16 @@ class BudgetedTokens:
     tiles: int
     ranking: int
     cache: StepCache = EveryStep()
+    given: tuple[int, ...] = ()
 
     @cached_property
     def sets(self) -> tuple[tuple[int, ...], ...]:
         """The ranks of the active tiles in each step."""
         sets = self.budgets.sets(self.first, self.last, self.tiles, self.ranking)
+        if any(len(ranks) < self.tiles for ranks in sets):
+            moving = self.tiles - len(self.given)
+            others = [tuple(x for x in ranks if x < moving) for ranks in sets[1:]]
+            sets = (*sets[:1], *others)
         if not isinstance(self.cache, ScheduledCache):
             return sets
         on, forced = self.cache.computes(self.budgets.steps), max(self.ranking, 1)
@@ -164,21 +172,44 @@ class BudgetedTokens:
         before = now.state
         forward = scope.every(now.latents, i, now.keys)
         velocity, held = evaluate(forward, Held(now.keys))
-        order, change = before.order, before.change
+        state = before._replace(velocities=(velocity, *before.velocities[:-1]))
         if self.ranking:
-            # What will move at the end: soft keyframes begin to move later.
-            end = jnp.full_like(i, scope.run.solver.schedule.steps - 1)
-            moves = scope.every(now.latents, end, now.keys).moves()
-            tiles = [
-                scope.tiles(where_moving(x, moves))
-                for x in (velocity, before.velocities[0])
-            ]
-            measuring = (i > self.first) & (i < self.first + self.ranking)
-            change = change + jnp.where(measuring[:, None], relative_change(*tiles), 0)
-            ranked = jnp.argsort(-change, axis=1, stable=True).astype(jnp.int32)
-            order = jnp.where((i < self.first + self.ranking)[:, None], ranked, order)
-        velocities = (velocity, *before.velocities[:-1])
-        return held.keys, BudgetState(velocities, change, order), 1.0
+            state = self.ranked(scope, i, now, state)
+        return held.keys, state, 1.0
+
+    def ranked(
+        self,
+        scope: TokenScope,
+        i: Int[Array, " b"],
+        now: BudgetedRun,
+        state: BudgetState,
+    ) -> BudgetState:
+        """The state after a pass, with the tiles ranked anew in a step that ranks them.
+
+        Args:
+            scope: the tokens.
+            i: the step.
+            now: the state before the pass.
+            state: the state with the velocities of the pass.
+        """
+        # What will move at the end: soft keyframes begin to move later.
+        end = jnp.full_like(i, scope.run.solver.schedule.steps - 1)
+        moves = scope.every(now.latents, end, now.keys).moves()
+        after, before = (
+            scope.tiles(where_moving(x.velocities[0], moves))
+            for x in (state, now.state)
+        )
+        ranks = (i < self.first + self.ranking)[:, None]
+        measures = (i > self.first)[:, None] & ranks
+        more = jnp.where(measures, relative_change(after, before), 0)
+        change = state.change + more
+        order = jnp.where(ranks, self.by_change(change), state.order)
+        return state._replace(change=change, order=order)
+
+    def by_change(self, change: Float32[Array, "b t"]) -> Int32[Array, "b t"]:
+        """The indices of the tiles, those that change most first, given ones last."""
+        keys = (-change).at[:, jnp.array(self.given, int)].set(jnp.inf)
+        return jnp.argsort(keys, axis=1, stable=True).astype(jnp.int32)
 
     def some(
         self,
@@ -199,15 +230,15 @@ class BudgetedTokens:
         fresh, held = evaluate(forward, Held(now.keys))
         velocities = pushed(scope, before.velocities, fresh, rows)
         state = before._replace(velocities=velocities)
+        if rows.shape[1] in map(len, self.sets[1 : self.ranking]):
+            state = self.ranked(scope, i, now, state)
         return held.keys, state, rows.shape[1] / self.tiles
 
     def init(self, latents: Latents) -> BudgetState:
         """The state before the first step, for latents of this shape."""
         b = jax.tree.leaves(latents)[0].shape[0]
-        order = jnp.broadcast_to(
-            jnp.arange(self.tiles, dtype=jnp.int32), (b, self.tiles)
-        )
         change = jnp.zeros((b, self.tiles), jnp.float32)
+        order = self.by_change(change)
         depth = self.cache.depth if isinstance(self.cache, ScheduledCache) else 1
         velocities = tuple(jax.tree.map(jnp.zeros_like, latents) for _ in range(depth))
         return BudgetState(velocities, change, order)

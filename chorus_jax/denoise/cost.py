@@ -8,19 +8,22 @@ from chorus_jax.denoise.whole_steps import WholeSteps
 from chorus_jax.intra_request.scheduled import ScheduledCache
 
 
-def equivalents(plan: StepPlan, tiles: int) -> float:
-    """The work of a plan in full steps, for a video with `tiles` tiles.
+def equivalents(plan: StepPlan, tiles: int, given: tuple[int, ...] = ()) -> float:
+    """The work of a plan in full steps, for a video with `tiles` tiles, of which those
+    with the indices `given` have given tokens only.
 
     The loop counts what it really computes (`RunState.work`): more than this if videos
     differ outside the region too, less if a step cache decides from data to skip.
     """
-    return sum((work(segment, plan.steps, tiles) for segment in segments(plan)), 0.0)
+    return sum((work(x, plan.steps, tiles, given) for x in segments(plan)), 0.0)
 
 
-def work(segment: Segment, steps: int, tiles: int) -> float:
+def work(
+    segment: Segment, steps: int, tiles: int, given: tuple[int, ...] = ()
+) -> float:
     """The work of a segment in full steps, in a run of `steps` steps."""
     if isinstance(segment, BudgetSteps):
-        return segment.budgeted(tiles).equivalents
+        return segment.budgeted(tiles, given).equivalents
     if isinstance(segment, RegionSteps) and segment.budgeted is not None:
         return segment.budgeted.equivalents * share(segment, tiles)
     return len(computed(segment, steps)) * share(segment, tiles)

@@ -121,10 +121,9 @@ def holds(piece: Segment) -> bool:
 
 def initial_budgets(run: Run, latents: Latents) -> BudgetState | None:
     """The state of token budgets for all tokens before the run; None without any."""
-    count = run.geometry.tiling.count
     for piece in segments(run.plan):
         if isinstance(piece, BudgetSteps):
-            return piece.budgeted(count).init(latents)
+            return piece.of(run).init(latents)
     return None
 
 

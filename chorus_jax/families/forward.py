@@ -228,6 +228,8 @@ class Geometry:
         patch: the number of latents per token along the same axes.
         tile: the box of tokens that regions are made of; it divides the grid.
         video: the stream that is cut into tiles.
+        given: the frames of the grid whose latents are given without noise, so that no
+            step changes them.
     """
 
     streams: tuple[tuple[str, tuple[int, ...]], ...]
@@ -235,11 +237,22 @@ class Geometry:
     patch: Size
     tile: Size
     video: str = "video"
+    given: tuple[int, ...] = ()
 
     @property
     def tiling(self) -> Tiling:
         """The tiles of the video's tokens."""
         return Tiling(self.grid, self.tile)
+
+    @property
+    def given_tiles(self) -> tuple[int, ...]:
+        """The indices of the tiles that have given tokens only."""
+        if not self.given:
+            return ()
+        tiling = self.tiling
+        frames = tiling.order.reshape(tiling.count, -1) // math.prod(self.grid[1:])
+        whole = np.isin(frames, self.given).all(axis=1)
+        return tuple(np.flatnonzero(whole).tolist())
 
     def latents(self, arrays: Mapping[str, Any]) -> Latents:
         """Latents in the model's layout, from arrays by stream name."""

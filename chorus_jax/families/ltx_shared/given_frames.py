@@ -91,6 +91,15 @@ class FrameLayout:
         return sum(x.last - x.first for x in self.beside) * grid[1] * grid[2]
 
     @property
+    def whole_frames(self) -> tuple[int, ...]:
+        """The latent frames of the video that are given with a strength of 1."""
+        places = [x for x in self.places if self.items[x.item][2] == 1]
+        frames = [
+            range(x.at, x.at + x.last - x.first) for x in places if x.at is not None
+        ]
+        return tuple(sorted({i for frame in frames for i in frame}))
+
+    @property
     def strengths(self) -> tuple[float, ...]:
         """The strength of each kind of token: 0 for generated ones, then those of given
         frames."""

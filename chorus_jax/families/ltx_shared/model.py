@@ -22,7 +22,7 @@ from chorus_jax.families.single_stream.model import (
     load_parts,
     must_know,
 )
-from chorus_jax.nets.tokens import Tiling
+from chorus_jax.families.tiling import tiling_of
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
 from chorus_jax.text.prompts import Tokenizer
@@ -127,8 +127,10 @@ class SharedLTXModel(SingleStreamModel):
             # One tile: regions are not run beside tokens that are of no tile.
             streams = (*streams, (GIVEN, (extra, config.in_channels)))
             return Geometry(streams, grid, config.patch, grid)
-        tile = Tiling.fitting(grid, config.tile).tile
-        return Geometry(streams, grid, config.patch, tile)
+        layout = self.sizes.layout(request)
+        given = () if layout is None else layout.whole_frames
+        tile = tiling_of(request, grid, config.tile, given).tile
+        return Geometry(streams, grid, config.patch, tile, given=given)
 
     def solver(self, request: Request) -> Solver:
         """The request's solver, with the model's noise levels for a number of steps, or

@@ -25,6 +25,7 @@ from chorus_jax.families.single_stream.model import (
     load_parts,
     must_know,
 )
+from chorus_jax.families.tiling import tiling_of
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import (
     HIGH,
@@ -50,7 +51,7 @@ from chorus_jax.families.wan.sizes import EXPANDED, Sizes
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.nets.clip_image import CLIPImageEncoder
 from chorus_jax.nets.rotary import rotary_table
-from chorus_jax.nets.tokens import Size, Tiling, to_patches
+from chorus_jax.nets.tokens import Size, to_patches
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
 from chorus_jax.text.prompts import Tokenizer, Tokens
@@ -153,8 +154,9 @@ class WanModel(SingleStreamModel):
         self.sizes.check(request)
         config = self.sizes.transformer
         shape, grid = self.sizes.latent_shape(request), self.sizes.grid(request)
-        tile = Tiling.fitting(grid, config.tile).tile
-        return Geometry((("video", shape),), grid, config.patch, tile)
+        given = (0,) if self.sizes.first_given(request) else ()
+        tile = tiling_of(request, grid, config.tile, given).tile
+        return Geometry((("video", shape),), grid, config.patch, tile, given=given)
 
     def solver(self, request: Request) -> Solver:
         """The request's solver; Wan's schedule does not depend on the number of

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from chorus_jax.denoise.budgeted import where_moving
+from chorus_jax.denoise.cost import equivalents
+from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.engine import Cache, Denoised, Engine, Reuse
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.forward import (
@@ -34,6 +36,7 @@ from chorus_jax.nets.t5 import T5Encoder
 from chorus_jax.nets.tokens import from_patches, to_patches
 from chorus_jax.request import Request
 from chorus_jax.text.prompts import Tokenizer
+from chorus_jax.token_budgets import TokenBudgets, TokenGroup
 from tests.chorus_jax.conftest import random_part, tiny_configs
 
 STEPS = 4
@@ -179,7 +182,7 @@ def test_frames_that_are_given_are_no_region(model_of):
     assert np.asarray(chosen.tiles).min() >= scores.shape[2]
 
 
-def test_given_frames_rank_last_for_token_budgets(model_of):
+def test_given_frames_are_run_once_with_token_budgets(model_of):
     """Their velocity counts as 0, so that it does not change."""
     pipeline, request = Pipeline(model_of("ti2v")), small("ti2v")
     conditions, _ = pipeline.condition([request])
@@ -188,6 +191,15 @@ def test_given_frames_rank_last_for_token_budgets(model_of):
     forward = net.forward(conditions[HIGH], latents, i)
     still = np.asarray(where_moving(jnp.ones_like(latents), forward.moves()))
     assert not still[:, 0].any() and still[:, 1:].all()
+    budgets = TokenBudgets(STEPS, (TokenGroup(0.5, STEPS), TokenGroup(0.5, 2)))
+    geometry = pipeline.model.geometry(replace(request, tokens=budgets))
+    tiles, given = geometry.tiling.count, geometry.given_tiles
+    assert given == tuple(range(tiles // 3))  # of three frames the first
+    plan = StepPlan.plain(STEPS, budgets=budgets)
+    assert equivalents(plan, tiles, given) < equivalents(plan, tiles)
+    [plain], [fewer] = pipeline(request), pipeline(replace(request, tokens=budgets))
+    np.testing.assert_array_equal(fewer.latents[0], plain.latents[0])
+    assert 0 < np.abs(fewer.latents - plain.latents).max() < 10
 
 
 def test_another_image_is_a_miss_unless_asked(model_of):
