@@ -24,6 +24,7 @@ from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.sen import SenCache
 from chorus_jax.intra_request.spectrum import Spectrum
 from chorus_jax.intra_request.taylor import TaylorSeer
+from chorus_jax.token_budgets.presets import PRESETS
 
 FULL, FEWER = "full", "fewer steps"
 SHARES = (0.75, 0.5, 0.35, 0.25)
@@ -42,6 +43,7 @@ class CacheArm:
         steps: number of steps; 0 for the request's own.
         shift: the shift of the schedule; 0 for the request's own.
         solver: the name of the solver; "" for the request's own.
+        tokens: the preset of token budgets; "" for none.
     """
 
     method: str
@@ -49,6 +51,7 @@ class CacheArm:
     steps: int = 0
     shift: float = 0.0
     solver: str = ""
+    tokens: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def arms_at(share: float, steps: int, foreseen: Foreseen) -> list[CacheArm]:
     if steps < FEW:
         return arms
     arms += [*known(count, foreseen), *forecasters(count, steps)]
-    return [*arms, *branches(share)]
+    return [*arms, *branches(share), *budgeted(share)]
 
 
 def qualities() -> list[CacheArm]:
@@ -125,7 +128,7 @@ def methods(steps: int) -> tuple[str, ...]:
         return (*FITTED, "harmonica", *dict.fromkeys(arm.method for arm in few(steps)))
     others = ("tea", "mag", "spectrum", "racer", "sen", "guidance", "pab")
     named = (arm.method for arm in qualities())
-    return (*FITTED, *others, *INTERVALS, *WATCHERS, *named)
+    return (*FITTED, *others, *INTERVALS, *WATCHERS, *BUDGETED, *named)
 
 
 def few(steps: int) -> list[CacheArm]:
@@ -199,6 +202,17 @@ def forecasters(count: int, steps: int) -> Iterator[CacheArm]:
 def nearest(caches: Sequence, count: int, steps: int) -> StepCache:
     """The first step cache whose number of computed steps is nearest to `count`."""
     return min(caches, key=lambda cache: abs(sum(cache.computes(steps)) - count))
+
+
+# HSA as in the paper, whose tokens keep their last velocity, and with forecasts (ours).
+BUDGETED: dict[str, StepCache] = {"hsa": EveryStep(), "hsa, taylor": TaylorSeer(1)}
+
+
+def budgeted(share: float) -> Iterator[CacheArm]:
+    """Token budgets, at the shares that a preset is named after."""
+    preset = f"hsa-{round(100 * share)}"
+    for method, cache in BUDGETED.items() if preset in PRESETS else ():
+        yield CacheArm(method, cache, tokens=preset)
 
 
 def branches(share: float) -> Iterator[CacheArm]:

@@ -29,6 +29,7 @@ def setting(arm: CacheArm) -> str:
     of_run = [f"steps={arm.steps}"] * bool(arm.steps)
     of_run += [f"shift={arm.shift:g}"] * bool(arm.shift)
     of_run += [f"solver={arm.solver}"] * bool(arm.solver)
+    of_run += [f"tokens={arm.tokens}"] * bool(arm.tokens)
     return ", ".join([*of_run, *words])
 
 

@@ -11,6 +11,7 @@ score.
     full     all steps
     chorus   the policy without a step cache
     policy   the policy with its own step cache
+    hsa-50   the policy with the token budgets of this preset in its regions (HSA)
     others   the policy with this step cache
 
 `speedup_denoise` is the full run's denoising time divided by the arm's, `psnr` compares
@@ -33,7 +34,9 @@ from benchmarks.reuse.running import Arm, Reusing
 from benchmarks.reuse.scores import rows_of
 from benchmarks.reuse.turns import in_turns
 from chorus_jax.inter_request.policy.policy import Policy, Tier
-from chorus_jax.intra_request import EveryStep, registry
+from chorus_jax.intra_request import EveryStep, StepCache, registry
+from chorus_jax.intra_request.planned_tokens import PlannedTokens
+from chorus_jax.token_budgets import presets
 
 STEPS = 50
 FULL, ALONE, OWN = "full", "chorus", "policy"
@@ -46,22 +49,37 @@ CACHES = (
     "sen:threshold=.1,first=1,longest=4",
     *("spectrum:growth=.1,first=2", "racer:growth=.1,first=2"),
 )
+BUDGETS = ("hsa-75", "hsa-50", "hsa-25")
+TILES = 1000  # enough to tell the shares of the groups
 FIGURES = (
     *("equivalents", "speedup_denoise", "accuracy", "accuracy_changed"),
     *("accuracy_changed_loss_error", "psnr"),
 )
 
 
+def step_cache(line: str) -> StepCache:
+    """The step cache of an arm, such as `taylor:interval=2` or `hsa-50`.
+
+    A policy has no token budgets, so those of a preset are given as the shares of a
+    plan of tokens, in which tokens that are not run keep their last velocity.
+    """
+    if line not in BUDGETS:
+        return registry.parse(line)
+    budgets = presets.named(line, STEPS)
+    sets = budgets.sets(0, STEPS, TILES, budgets.early)
+    return PlannedTokens(tuple(len(ranks) / TILES for ranks in sets))
+
+
 def policies_of(base: Policy, caches: Sequence[str]) -> dict[str, Policy]:
     """The policies by arm, with the tiers of the policy `base` (see the module).
 
-    `caches` are the step caches of the last arms, such as `taylor:interval=2`; the
-    policy's own is not repeated.
+    `caches` are the last arms (see `step_cache`); the policy's own step cache is not
+    repeated.
     """
     alone = replace(base, cache=EveryStep())
     arms = {FULL: Policy(STEPS, ()), ALONE: alone, OWN: base}
     for line in caches:
-        cache = registry.parse(line)
+        cache = step_cache(line)
         if cache != base.cache:
             arms[line] = replace(alone, cache=cache)
     return arms
@@ -103,7 +121,13 @@ def main() -> None:
     add_options(parser)
     parser.add_argument("--targets", type=int, default=100, help="that are hits")
     parser.add_argument("--cases", type=int, default=160, help="that are looked up")
-    parser.add_argument("--caches", nargs="+", default=CACHES, metavar="NAME:SETTINGS")
+    parser.add_argument(
+        "--caches",
+        nargs="+",
+        default=(*CACHES, *BUDGETS),
+        metavar="NAME:SETTINGS",
+        help="step caches, and presets of token budgets",
+    )
     parser.add_argument(
         "--tier",
         type=stages,

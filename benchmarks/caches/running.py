@@ -63,7 +63,9 @@ class CacheBench:
         """The requests of the batch with an arm's sampling settings."""
         base = with_fewer(self.request, arm.steps or self.request.step_count)
         base = base.changed(
-            shift=arm.shift or base.shift, solver=arm.solver or base.solver
+            shift=arm.shift or base.shift,
+            solver=arm.solver or base.solver,
+            tokens=arm.tokens or base.tokens,
         )
         return [
             base.changed(prompt=prompt.caption, seed=seed)
@@ -85,8 +87,11 @@ class CacheBench:
         """
         pipeline, requests = self.pipeline, self.requests(arm)
         conditions, _ = pipeline.condition(requests)
-        plan = StepPlan.plain(requests[0].step_count, cache=arm.cache)
-        program = pipeline.program(requests[0], plan)
+        first = requests[0]
+        plan = StepPlan.plain(
+            first.step_count, cache=arm.cache, budgets=first.token_budgets
+        )
+        program = pipeline.program(first, plan)
         noise = pipeline.noise(requests, program.geometry, conditions)
         inputs, times = pipeline.inputs(conditions), []
         for _ in range(1 + repeats):

@@ -7,6 +7,7 @@ from benchmarks.caches.arms import FEWER, SHARES, arms_at, few, methods
 from benchmarks.caches.foreseen import Foreseen
 from benchmarks.caches.thresholds import threshold_at
 from chorus_jax.intra_request.scheduled import ScheduledCache
+from chorus_jax.token_budgets.presets import PRESETS
 
 FORESEEN = Foreseen(np.linspace(0.05, 0.2, 49), (1.0,) + (0.97,) * 49)
 
@@ -16,9 +17,12 @@ def test_methods_whose_steps_are_known_compute_the_share(share):
     arms = arms_at(share, 50, FORESEEN)
     names = [arm.method for arm in arms]
     assert {"taylor 1, branches", "racer", "spectrum", "foca", "tea"} <= set(names)
+    assert ("hsa" in names) == ("hsa, taylor" in names) == (share != 0.35)
     assert names.count("racer") == names.count(FEWER) == 1
     for arm in arms:
-        if isinstance(arm.cache, ScheduledCache) and arm.method != "mag":
+        if arm.tokens:
+            assert PRESETS[arm.tokens].work == pytest.approx(share, abs=0.05)
+        elif isinstance(arm.cache, ScheduledCache) and arm.method != "mag":
             assert sum(arm.cache.computes(50)) / 50 == pytest.approx(share, abs=0.03)
         if arm.steps:
             assert arm.steps / 50 == pytest.approx(share, abs=0.02)

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.caches.hits import (
     ALONE,
+    BUDGETS,
     CACHES,
     FULL,
     OWN,
@@ -15,6 +16,7 @@ from benchmarks.caches.hits import (
 )
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.intra_request import EveryStep, registry
+from chorus_jax.token_budgets import presets
 
 
 def test_all_arms_but_the_full_run_have_the_policys_tiers():
@@ -31,6 +33,14 @@ def test_every_arm_has_another_cache():
     assert arms[OWN] == default_policy(50)
     caches = [arms[line].cache for line in CACHES]
     assert len(set(caches)) == len(CACHES) and EveryStep() not in caches
+
+
+def test_presets_of_token_budgets_are_plans_of_tokens():
+    arms = policies_of(default_policy(50), BUDGETS)
+    for name in BUDGETS:
+        cache, budgets = arms[name].cache, presets.named(name, 50)
+        ours, theirs = (x.sets(20, 50, 1000, 0) for x in (cache.budgets, budgets))
+        assert ours == theirs
 
 
 def test_the_policys_own_cache_is_run_once():
