@@ -1,7 +1,7 @@
 """Runs with token budgets, and the runs that they are compared with."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -79,4 +79,17 @@ def arms(pipeline: Pipeline, requests: Sequence[Request]) -> dict[str, TokenArm]
         # These caches skip no step: they forecast the tokens that are not run.
         for method, cache in FORECASTS.items():
             made[f"{name} {method}"] = TokenArm(pipeline, given, cache)
+        turns = replace(preset.budgets(steps), staggered=True)
+        given = tuple(x.changed(tokens=turns) for x in every)
+        made[f"{name} taylor, staggered"] = TokenArm(
+            pipeline, given, FORECASTS["taylor"]
+        )
     return made
+
+
+def chosen_of(
+    every: dict[str, TokenArm], wanted: Collection[str]
+) -> dict[str, TokenArm]:
+    """The arms whose names begin with one of `wanted` (empty for all), and `full`."""
+    begins = ("full", *wanted) if wanted else ("",)
+    return {name: arm for name, arm in every.items() if name.startswith(begins)}

@@ -13,7 +13,8 @@ seed. `fewer` runs the preset's share of the steps, and `tea` is TeaCache with t
 threshold at which it computes this share. No coefficients are published for these
 weights, so TeaCache does not rescale the change of the embedding. `equivalents` is the
 computed work in full steps. `hsa-50 spectrum` and similar arms forecast the velocities
-of tokens that are not run, while the preset alone reuses their last velocities.
+of tokens that are not run, while the preset alone reuses their last velocities, and
+`staggered` lets the tiles of a group take turns, so that all steps cost the same.
 `NAME_error` is the standard error of a mean. Rows of `quality` are written as soon as
 they are measured; `--missing` measures only the arms without a row.
 """
@@ -28,7 +29,7 @@ from benchmarks.lib import rows
 from benchmarks.lib.judged import judge, with_errors
 from benchmarks.lib.timing import interleaved
 from benchmarks.reuse.models import Loaded, add_options, load_model
-from benchmarks.tokens.arms import arms
+from benchmarks.tokens.arms import arms, chosen_of
 from chorus_jax.denoise.state import RunState
 from chorus_jax.engine import Pipeline
 from chorus_jax.media.metrics import psnr, ssim
@@ -48,17 +49,20 @@ def scores(ours: np.ndarray, full: np.ndarray) -> dict[str, float]:
     return {"psnr": psnr(ours, full), "ssim": ssim(ours, full)}
 
 
-def timed(loaded: Loaded, size: int, rounds: int) -> Iterator[Row]:
+def timed(
+    loaded: Loaded, size: int, rounds: int, wanted: Collection[str]
+) -> Iterator[Row]:
     """Times all arms in turns for one large video; yields a row per arm.
 
     Args:
         loaded: the model.
         size: height and width of the video, in pixels.
         rounds: how often each arm runs.
+        wanted: the arms (see `chosen_of`).
     """
     prompt = "a red circle moves left on a gray background"
     request = loaded.request.changed(prompt=prompt, height=size, width=size, seed=1)
-    ways = arms(loaded.pipeline, [request])
+    ways = chosen_of(arms(loaded.pipeline, [request]), wanted)
     states: dict[str, RunState] = {}
 
     def keeping(name: str) -> Callable[[], object]:
@@ -150,13 +154,14 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--arms", nargs="+", default=(), help="of `time`")
     parser.add_argument("--missing", action="store_true", help="go on with `quality`")
     options = parser.parse_args()
     rows.commit()  # rows need it: better to fail here than after the rounds
     loaded = load_model(options, None, STEPS)
     rows.drop_other_weights("tokens", loaded.facts["weights"])
     for size in options.sizes if "time" in options.rows else ():
-        measured = list(timed(loaded, size, options.rounds))
+        measured = list(timed(loaded, size, options.rounds, options.arms))
         rows.update("tokens", measured, KEY)
         print(rows.table(measured, COLUMNS))
     if "quality" in options.rows:

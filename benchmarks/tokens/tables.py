@@ -17,6 +17,11 @@ TABLES = {
         columns("equivalents", "accuracy", "detail", "psnr", "psnr_error"),
         lambda row: "prompts" in row,
     ),
+    "token_fidelity": PageTable(
+        "benchmarks.tokens.fidelity",
+        "tokens_fidelity",
+        columns("tokens", "prompts", "equivalents", "psnr", "psnr_error", "ssim"),
+    ),
     "token_memory": PageTable(
         "benchmarks.tokens.memory",
         "reuse_memory",
