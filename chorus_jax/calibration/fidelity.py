@@ -29,7 +29,8 @@ Frames = UInt8[np.ndarray, "f y x 3"]
 
 
 def limits_of(least_psnr: float, least_ssim: float) -> LossLimits:
-    """Limits on what the hits of each tier may lose in mean fidelity.
+    """Limits on what the hits of each tier, and all hits together, may lose in mean
+    fidelity.
 
     Args:
         least_psnr: the least mean PSNR in dB, between 0 and 60 (PSNR is cut at 60).
@@ -47,7 +48,8 @@ def limits_of(least_psnr: float, least_ssim: float) -> LossLimits:
         raise ValueError(
             f"the least SSIM must be above 0 and below 1, got {least_ssim:g}"
         )
-    return LossLimits({"psnr": MOST_PSNR - least_psnr, "ssim": 1.0 - least_ssim})
+    most = {"psnr": MOST_PSNR - least_psnr, "ssim": 1.0 - least_ssim}
+    return LossLimits(most, overall=most)
 
 
 def check_length(request: Request) -> None:

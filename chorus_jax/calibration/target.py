@@ -97,7 +97,7 @@ class PolicyArm:
         tier = tier_of(target, self.policy)
         if tier is None:
             return None
-        return planned(self.policy, tier, self._geometry(target).tiling)
+        return planned(self.policy, tier, self._geometry(target).region_tiling)
 
     def equivalents(self, target: RunTarget) -> float:
         """The least cost of a target's run in full steps' worth, before the run.

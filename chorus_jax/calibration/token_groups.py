@@ -57,6 +57,8 @@ class GroupedRun(RecordedRun):
         """The tiles, sorted by falling change of their velocity in the early steps."""
         tiles = jnp.asarray(self.tiles[: self.early])
         change = np.asarray(relative_change(tiles[1:], tiles[:-1])).sum(axis=0)
+        # As in a run with token budgets: given tiles last.
+        change[[*self.geometry.given_tiles]] = -1.0
         return np.argsort(-change, kind="stable").astype(np.int32)
 
     @property

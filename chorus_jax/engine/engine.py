@@ -32,7 +32,7 @@ from chorus_jax.engine.prompt import PromptReading, PromptText
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse, Watch, check_reuse
 from chorus_jax.engine.running import Hit, Runner, ledger_of
-from chorus_jax.engine.sources import Sources
+from chorus_jax.engine.sources import Sources, forget
 from chorus_jax.engine.task import Task
 from chorus_jax.families.forward import Latents
 from chorus_jax.inter_request.match.matching import Query, Rejection
@@ -198,7 +198,7 @@ class Engine:
             task.not_replayed = GONE
             return None
         if entry.latents.shape != task.geometry.packed_shape:
-            store.delete(entry.id)
+            forget(self.cache, entry, "has latents of another shape")
             task.not_replayed = MISSHAPEN
             return None
         latents = batch_of_one(entry.latents, task.geometry)
@@ -208,7 +208,7 @@ class Engine:
                 frames = self.decoded(task, latents, watch)
                 [sound] = self.pipeline.sound(latents, task.seconds)
         except NotFiniteError:
-            store.delete(entry.id)
+            forget(self.cache, entry, "gives numbers that are not finite")
             task.not_replayed = UNFIT
             return None
         watch.check()
@@ -266,7 +266,7 @@ class Engine:
             if isinstance(hit, Rejection):
                 raise
         # Not in the handler, whose traceback would keep the failed run's arrays.
-        self.sources.forget(hit.entry, "gave numbers that are not finite")
+        forget(self.cache, hit.entry, "gave numbers that are not finite")
         miss = Rejection(UNFIT, hit.match.score)
         return miss, *self.run(task, prepared, miss, watch)
 

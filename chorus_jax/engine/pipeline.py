@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -451,9 +452,9 @@ class Pipeline:
     ) -> Generator[Progress, None, list[UInt8[np.ndarray, "b f y x 3"]]]:
         """Decodes latents; the generator's return value is the groups of frames."""
         made, total = list[np.ndarray](), groups(self.model.geometry(requests[0]))
-        for group in self.model.decode(latents, requests):
-            check_finite(group, "frames")
+        for group in one_ahead(self.model.decode(latents, requests)):
             videos = np.asarray(group)
+            check_finite(videos, "frames")
             made.append(np.stack([to_uint8(video) for video in videos]))
             yield Progress("decode", len(made), total)
         return made
@@ -468,6 +469,16 @@ class Pipeline:
             samples = np.asarray(self.model.sound(latents), np.float32)
         check_finite(samples, "sound")
         return [Sound(row, self.model.sound_rate) for row in samples]
+
+
+def one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yields items, each after the next one was asked for: the devices compute it while
+    the host works on this one."""
+    before = list(islice(items, 1))
+    for item in items:
+        yield from before
+        before = [item]
+    yield from before
 
 
 def groups(geometry: Geometry) -> int:

@@ -53,21 +53,17 @@ class Sources:
         if entry is None:
             return Rejection("the source was evicted or damaged meanwhile", match.score)
         if entry.latents.shape != task.geometry.packed_shape:
-            self.forget(entry, "has latents of another shape")
+            forget(self.cache, entry, "has latents of another shape")
             return Rejection("the source has latents of another shape", match.score)
         return self.hit(task, match, entry)
-
-    def forget(self, entry: Entry, why: str) -> None:
-        """Deletes a source that cannot be used; `why` is for the log."""
-        log.warning("a source %s: %s", why, entry.id)
-        self.cache.store.delete(entry.id)
 
     def hit(self, task: Task, match: Match, entry: Entry) -> Hit:
         """Plans the run of the highest tier that the match reaches, or of the caller's
         region."""
         tiers = [tier for tier in task.policy.tiers if match.score >= tier.least]
         model, region = self.pipeline.model, task.reuse.region
-        mesh, tiling, patch = model.mesh, task.geometry.tiling, task.geometry.patch
+        mesh, geometry = model.mesh, task.geometry
+        tiling, patch = geometry.region_tiling, geometry.patch
         split = 1 if mesh is None else token_split(mesh)
         given = None if region is None else Given.of(region, tiling, patch)
         tier = None if given is None else given.tier(tiers, task.policy.steps)
@@ -118,3 +114,16 @@ def refusal(match: Match) -> str:
     another seed, or without a seed, wants a different video.
     """
     return SAME if match.difference.ordered == 1 else ""
+
+
+def forget(cache: Cache, entry: Entry, why: str) -> None:
+    """Deletes an entry that cannot be used; `why` is for the log.
+
+    An entry that cannot be deleted, for example from a folder that has become
+    read-only, is logged: the request that found it can do without.
+    """
+    log.warning("an entry %s: %s", why, entry.id)
+    try:
+        cache.store.delete(entry.id)
+    except OSError as error:
+        log.warning("the entry %s cannot be deleted: %s", entry.id, error)

@@ -230,6 +230,7 @@ class Geometry:
         video: the stream that is cut into tiles.
         given: the frames of the grid whose latents are given without noise, so that no
             step changes them.
+        soft: whether other frames are given in part, with a strength between 0 and 1.
     """
 
     streams: tuple[tuple[str, tuple[int, ...]], ...]
@@ -238,11 +239,21 @@ class Geometry:
     tile: Size
     video: str = "video"
     given: tuple[int, ...] = ()
+    soft: bool = False
 
     @property
     def tiling(self) -> Tiling:
         """The tiles of the video's tokens."""
         return Tiling(self.grid, self.tile)
+
+    @property
+    def region_tiling(self) -> Tiling:
+        """The tiles that a hit's region is made of.
+
+        Beside frames that are given in part it is one tile, so that hits run all
+        tokens: a source's velocity there does not follow from its latents.
+        """
+        return Tiling(self.grid, self.grid) if self.soft else self.tiling
 
     @property
     def given_tiles(self) -> tuple[int, ...]:

@@ -1,23 +1,17 @@
-"""The tiles that a request's video is cut into."""
+"""The tiles that a video is cut into."""
 
 from chorus_jax.nets.tokens import Size, Tiling
-from chorus_jax.request import Request
 
 
-def tiling_of(
-    request: Request, grid: Size, tile: Size, given: tuple[int, ...]
-) -> Tiling:
-    """The tiles of a request's video.
+def tiling_of(grid: Size, tile: Size, given: tuple[int, ...]) -> Tiling:
+    """The tiles of a video.
 
-    With token budgets, frames that are given without noise are in tiles of their own:
-    these are run once only.
+    Frames that are given without noise are in tiles of their own: they are no region,
+    and token budgets run them once only.
 
     Args:
-        request: the request.
         grid: the video's tokens along frames, height and width.
         tile: the wanted tokens of a tile (see `Tiling.fitting`).
         given: the frames of the grid that are given without noise.
     """
-    if given and request.token_budgets is not None:
-        tile = (1, *tile[1:])
-    return Tiling.fitting(grid, tile)
+    return Tiling.fitting(grid, (1, *tile[1:]) if given else tile)

@@ -155,12 +155,18 @@ class LTXForward(SingleStreamForward):
         """The time embedding of each row, or the modulated input of the first layer,
         which TeaCache watches for LTX (LiewFeng/TeaCache, TeaCache4LTX-Video)."""
         signals: dict[str, Callable[[], Array]] = {
-            "embedding": lambda: self.times.head,
+            "embedding": self.embedding,
             "modulation": self.first_input,
         }
         if name not in signals:
             raise ValueError(f"LTX has the signals {', '.join(signals)}, got {name!r}")
         return signals[name]()
+
+    def embedding(self) -> Float[Array, "r ..."]:
+        """The time embedding of generated tokens; given frames have one of their own,
+        which says nothing."""
+        given = self.conditions.frozen is not None
+        return self.times.head[:, 0] if given else self.times.head
 
     def first_input(self) -> Float[Array, "r n c"]:
         """The modulated input of the first layer's self-attention."""

@@ -1,6 +1,7 @@
 """A loaded LTX-Video model: prompts to conditions, latents to frames."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -50,7 +51,9 @@ class LTXModel(SharedLTXModel):
         """The shapes of a request's latents. Raises a ValueError for what does not fit
         (see `LTXSizes.check`)."""
         self.sizes.check(request)
-        return self.geometry_with(request)
+        layout = self.sizes.layout(request)
+        soft = layout is not None and layout.is_soft
+        return replace(self.geometry_with(request), soft=soft)
 
     def fps(self, request: Request) -> float:
         """The frames per second that a request's positions are computed with; the

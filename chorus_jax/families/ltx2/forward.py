@@ -101,7 +101,7 @@ class AudioVideoForward:
         """The video's time embedding of each row, or the modulated input of its first
         layer. Raises a ValueError for another name."""
         signals: dict[str, Callable[[], Array]] = {
-            "embedding": lambda: self.times.head.video,
+            "embedding": self.embedding,
             "modulation": self.first_input,
         }
         if name not in signals:
@@ -109,6 +109,12 @@ class AudioVideoForward:
                 f"LTX-2 has the signals {', '.join(signals)}, got {name!r}"
             )
         return signals[name]()
+
+    def embedding(self) -> Float[Array, "r ..."]:
+        """The video's time embedding of generated tokens; given frames have one of
+        their own, which says nothing."""
+        head = self.times.head.video
+        return head if self.conditions.given is None else head[:, 0]
 
     def first_input(self) -> Float[Array, "r n c"]:
         """The modulated input of the first layer's self-attention over the video."""

@@ -91,6 +91,11 @@ class FrameLayout:
         return sum(x.last - x.first for x in self.beside) * grid[1] * grid[2]
 
     @property
+    def is_soft(self) -> bool:
+        """Whether some strength is between 0 and 1."""
+        return any(0 < strength < 1 for strength in self.strengths)
+
+    @property
     def whole_frames(self) -> tuple[int, ...]:
         """The latent frames of the video that are given with a strength of 1."""
         places = [x for x in self.places if self.items[x.item][2] == 1]

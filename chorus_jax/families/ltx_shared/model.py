@@ -129,7 +129,7 @@ class SharedLTXModel(SingleStreamModel):
             return Geometry(streams, grid, config.patch, grid)
         layout = self.sizes.layout(request)
         given = () if layout is None else layout.whole_frames
-        tile = tiling_of(request, grid, config.tile, given).tile
+        tile = tiling_of(grid, config.tile, given).tile
         return Geometry(streams, grid, config.patch, tile, given=given)
 
     def solver(self, request: Request) -> Solver:

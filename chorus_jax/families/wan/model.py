@@ -155,7 +155,7 @@ class WanModel(SingleStreamModel):
         config = self.sizes.transformer
         shape, grid = self.sizes.latent_shape(request), self.sizes.grid(request)
         given = (0,) if self.sizes.first_given(request) else ()
-        tile = tiling_of(request, grid, config.tile, given).tile
+        tile = tiling_of(grid, config.tile, given).tile
         return Geometry((("video", shape),), grid, config.patch, tile, given=given)
 
     def solver(self, request: Request) -> Solver:

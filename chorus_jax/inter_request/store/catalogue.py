@@ -52,6 +52,16 @@ class Item:
         """
         return self.head.nbytes if self.disk else 0
 
+    @property
+    def copied(self) -> int:
+        """The bytes of the entry if it is in memory and on disk, else 0."""
+        return self.loaded if self.disk else 0
+
+    @property
+    def alone(self) -> int:
+        """The bytes of the entry if it is in memory only, else 0."""
+        return self.loaded - self.copied
+
     def stored(self, size: int) -> StoredItem:
         """This item as an eviction policy sees it, with `size` bytes in its tier."""
         head = self.head
@@ -69,10 +79,11 @@ class Catalogue:
         memory: bytes of entries and headers in memory.
         headers: the part of `memory` that headers of records on disk take.
         disk: bytes of records on disk.
+        alone: bytes of entries in memory that have no record on disk.
     """
 
     def __init__(self, gone: Callable[[str], None]):
-        self.memory = self.headers = self.disk = 0
+        self.memory = self.headers = self.disk = self.alone = 0
         self._items: dict[str, Item] = {}
         self._exact: dict[str, set[str]] = {}
         self._gone = gone
@@ -143,6 +154,7 @@ class Catalogue:
         self.memory += item.memory
         self.headers += item.header
         self.disk += item.disk
+        self.alone += item.alone
         self._items[item.id] = item
         self._exact.setdefault(item.head.exact, set()).add(item.id)
 
@@ -170,6 +182,7 @@ class Catalogue:
         self.memory -= item.memory
         self.headers -= item.header
         self.disk -= item.disk
+        self.alone -= item.alone
         alike = self._exact[item.head.exact]
         alike.discard(id)
         if not alike:

@@ -1,6 +1,7 @@
 """Moves entries: into both tiers, from disk to memory, and out when room is needed."""
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,8 @@ from chorus_jax.inter_request.store.eviction import StoredItem
 from chorus_jax.inter_request.store.tiers import StorageTiers
 
 log = logging.getLogger(__name__)
+
+Size = Callable[[Item], int]
 
 
 @dataclass
@@ -54,7 +57,10 @@ class Placing:
         return True
 
     def load(self, id: str) -> Entry | None:
-        """Reads an entry from disk, and keeps it in memory if there is room."""
+        """Reads an entry from disk, and keeps it in memory if there is room.
+
+        No entry that is in memory alone makes room for what is a copy.
+        """
         tiers, disk = self.tiers, self.tiers.disk
         entry = None if disk is None else tiers.load(disk, id)
         if entry is None:
@@ -64,19 +70,22 @@ class Placing:
             # It may have been deleted while it was read.
             if item is None:
                 return None
-            if self._has_room(entry):
+            if self._has_room_for_copy(entry):
                 tiers.catalogue.put(replace(item, entry=entry))
         return entry.used(item.head.last_used)
 
-    def shrink_memory(self, coming: StoredItem | None = None) -> None:
+    def shrink_memory(
+        self, coming: StoredItem | None = None, size: Size = lambda item: item.loaded
+    ) -> None:
         """Evicts entries until memory is within its budget, including `coming`.
 
-        Headers of records on disk stay. The caller must hold `lock`.
+        Headers of records on disk stay. `size` gives the bytes of an item that may be
+        evicted, else 0. The caller must hold `lock`.
         """
         tiers = self.tiers
         limit = tiers.memory_bytes - (0 if coming is None else coming.size)
         while tiers.catalogue.memory > limit:
-            items = tiers.catalogue.evictable(tiers.clock(), lambda x: x.loaded)
+            items = tiers.catalogue.evictable(tiers.clock(), size)
             if not items:
                 return
             id = tiers.eviction.victim(items, coming)
@@ -143,8 +152,8 @@ class Placing:
         self.degraded = False
         return len(packed)
 
-    def _has_room(self, entry: Entry) -> bool:
-        """Makes room for an entry in memory.
+    def _has_room(self, entry: Entry, size: Size = lambda item: item.loaded) -> bool:
+        """Makes room for an entry in memory; `size` is that of `shrink_memory`.
 
         Returns False, and evicts nothing, if the entry does not fit beside the headers
         of records on disk.
@@ -154,5 +163,13 @@ class Placing:
         others = catalogue.headers - (0 if listed is None else listed.header)
         if entry.nbytes + others > budget:
             return False
-        self.shrink_memory(Item(entry).stored(entry.nbytes))
+        self.shrink_memory(Item(entry).stored(entry.nbytes), size)
         return True
+
+    def _has_room_for_copy(self, entry: Entry) -> bool:
+        """Makes room in memory for an entry that is on disk, if it fits beside those
+        that are in memory only."""
+        catalogue = self.tiers.catalogue
+        kept = catalogue.alone + catalogue.headers
+        fits = entry.nbytes + kept <= self.tiers.memory_bytes
+        return fits and self._has_room(entry, lambda item: item.copied)

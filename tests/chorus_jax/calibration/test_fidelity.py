@@ -10,6 +10,7 @@ from chorus_jax.calibration.fidelity_calibration import check
 from chorus_jax.calibration.journal import Journal
 from chorus_jax.calibration.losses import losses
 from chorus_jax.calibration.record import TargetRecord
+from chorus_jax.calibration.verdict import Verdict
 from chorus_jax.engine import Ledger
 from chorus_jax.request import Request
 
@@ -30,6 +31,15 @@ def test_a_loss_reaches_its_limit_at_the_least_fidelity():
     assert {name: loss.mean for name, loss in lost.items()} == pytest.approx(
         dict(limits.allowed)
     )
+
+
+def test_few_hits_of_wide_spread_do_not_hold():
+    """40 and 10 dB are 25 in the mean, below 27, however large its error."""
+    scores = [{"psnr": psnr, "ssim": 0.9} for psnr in (40.0, 10.0)]
+    limits = limits_of(27.0, 0.8)
+    lost = losses(scores, [EQUAL, EQUAL], limits)
+    assert lost["psnr"].mean - lost["psnr"].error < limits.allowed["psnr"]
+    assert not Verdict(10.0, (lost,), limits=limits, pooled=lost).holds
 
 
 @pytest.mark.parametrize("psnr, ssim", [(0.0, 0.5), (60.0, 0.5), (20.0, 1.0)])

@@ -517,6 +517,19 @@ def test_stored_latents_of_another_shape_are_forgotten(engine, asked):
     assert made.entry not in {head.id for head in engine.cache.store}
 
 
+@pytest.mark.parametrize("asked", [dict(seed=3), dict(prompt=BLUE, seed=4)], ids=str)
+def test_an_entry_that_cannot_be_deleted_is_a_miss(engine, asked, monkeypatch):
+    """The folder has become read-only, or another process holds its lock."""
+    made = engine.generate(small(seed=3))
+    entry, store = engine.cache.store.get(made.entry, "default"), engine.cache.store
+    store.delete(made.entry)
+    store.admit(replace(entry, latents=entry.latents[:1]))
+    locked = lambda *_: (_ for _ in ()).throw(TimeoutError("held by another process"))
+    monkeypatch.setattr(store, "delete", locked)
+    again = engine.generate(small(**asked), Reuse(write=False))
+    assert again.ledger.kind == "miss" and "another shape" in again.ledger.reason
+
+
 def test_a_stored_video_whose_frames_are_not_finite_is_forgotten(engine):
     """Its latents are finite, and what the decoder makes of them is not."""
     made = engine.generate(small(seed=3))

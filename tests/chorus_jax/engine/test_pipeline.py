@@ -13,7 +13,7 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.devices import sharding
 from chorus_jax.engine import Cache, Engine
-from chorus_jax.engine.pipeline import Pipeline, clocked, timed
+from chorus_jax.engine.pipeline import Pipeline, clocked, one_ahead, timed
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.request import Request
 from chorus_jax.schedulers import stored
@@ -38,6 +38,14 @@ def test_seconds_of_one_name_add_up():
         with timed(seconds, name):
             pass
     assert seconds["load"] >= 5 > seconds["decode"] >= 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_next_group_is_asked_for_before_one_is_read(count):
+    asked = []
+    groups = (asked.append(i) or i for i in range(count))
+    seen = [(item, len(asked)) for item in one_ahead(groups)]
+    assert seen == [(i, min(i + 2, count)) for i in range(count)]
 
 
 def test_a_reader_s_time_does_not_count_and_a_reader_may_leave():

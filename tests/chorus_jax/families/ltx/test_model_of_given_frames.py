@@ -168,6 +168,32 @@ def test_given_tokens_stay_and_soft_ones_move(ours):
         assert np.abs(video.latents[2:] - first[0, 2:]).min() > 0
 
 
+def test_hits_beside_soft_frames_run_all_tokens(ours):
+    """Where they are, a source's latents do not tell its velocity."""
+    soft, hard = (
+        small(inputs=InputMedia(None, keyframes=(Keyframe(clip(9), 0, strength),)))
+        for strength in (0.8, 1.0)
+    )
+    geometry = ours.model.geometry(soft)
+    assert geometry.soft and geometry.region_tiling.count == 1
+    geometry = ours.model.geometry(hard)
+    assert geometry.given == (0, 1) and geometry.region_tiling == geometry.tiling
+
+
+def test_watched_embeddings_are_of_generated_tokens(ours):
+    """A given frame's does not change: it would halve the change."""
+    signals = []
+    given = InputMedia(None, keyframes=(Keyframe(clip(9)),))
+    for request in (small(), small(inputs=given)):
+        conditions, _ = ours.condition([request])
+        noise = ours.noise([request], ours.model.geometry(request), conditions)
+        transformer = ours.model.transformers["transformer"]
+        i = jnp.array([2])
+        forward = transformer.forward(conditions["transformer"], noise, i)
+        signals.append(np.asarray(forward.signal("embedding")))
+    np.testing.assert_allclose(*signals, rtol=1e-6)
+
+
 def test_reuse_with_given_frames(ours):
     """Pieces, a step cache without skips, misses, repeats and hits."""
     ends, other = (CASES["ends"][0], InputMedia(clip(1, 5)[0], clip(1, 1)[0]))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from chorus_jax.inter_request.store import Recipe, Secret, Store, tiers
+from chorus_jax.inter_request.store.disk import DiskTier
 from chorus_jax.inter_request.store.record import packed
 
 
@@ -303,6 +304,19 @@ def test_headers_beyond_the_memory_budget_evict_from_the_disk(
     # What only reads a folder evicts nothing from it.
     monkeypatch.setattr(tiers, "HEADERS", 1)
     assert len(open_store(0, disk_bytes=2**24)) == 6
+
+
+def test_a_copy_takes_no_place_of_what_is_in_memory_only(open_store, make, monkeypatch):
+    """The disk is full for the second entry; looking up the first one keeps it."""
+    header = make(0).head.nbytes
+    store = open_store(make(0).nbytes + header, disk_bytes=2**24)
+    store.admit(make(0))
+    full = lambda *_: (_ for _ in ()).throw(OSError("no space left"))
+    monkeypatch.setattr(DiskTier, "write", full)
+    store.admit(make(1))
+    assert store.get(make(0).id, "us").id == make(0).id
+    assert store.get(make(1).id, "us").id == make(1).id
+    assert len(store) == 2
 
 
 def test_an_entry_that_fits_nowhere_is_refused(open_store, make):
