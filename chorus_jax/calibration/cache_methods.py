@@ -14,6 +14,7 @@ from jaxtyping import Float
 from chorus_jax.calibration.branch_fit import BranchRecorder
 from chorus_jax.calibration.fidelity import check_length
 from chorus_jax.calibration.full_runs import FullRuns
+from chorus_jax.calibration.profiling_fit import LayerProfile
 from chorus_jax.calibration.recorders import MagnitudeRecorder
 from chorus_jax.calibration.sensitivity import PathRecorder
 from chorus_jax.calibration.tea_fit import ChangeRecorder, polynomials_of
@@ -149,6 +150,11 @@ def bac_settings(full: FullRuns) -> list[StepCache]:
     return [similarity.cache(count) for count in sorted(counts - {full.steps})]
 
 
+def profiling_settings(full: FullRuns) -> list[StepCache]:
+    """ProfilingDiT settings with falling shares of background layers."""
+    return [*LayerProfile.of(full.similarity()).settings()]
+
+
 def harmonica_settings(full: FullRuns) -> list[StepCache]:
     """HarmoniCa settings: one trained router with falling thresholds, which compute a
     rising share of all branches."""
@@ -182,6 +188,7 @@ METHODS: Mapping[str, CacheMethod] = MappingProxyType(
         ),
         "sen": CacheMethod(sen_settings, PathRecorder, fitted=True),
         "bac": CacheMethod(bac_settings, BranchRecorder, fitted=True),
+        "profiling": CacheMethod(profiling_settings, BranchRecorder, fitted=True),
         "harmonica": CacheMethod(harmonica_settings, fitted=True, together=True),
         "sea": CacheMethod(
             lambda _: [SeaCache(x, longest=4) for x in (0.5, 0.25, 0.1, 0.05, 0.02)]

@@ -155,7 +155,7 @@ def test_a_polynomial_per_expert_is_fitted():
     assert 0.3 <= computed < 1  # the first step of each expert, and the last
 
 
-@pytest.mark.parametrize("method", ["bac"])
+@pytest.mark.parametrize("method", ["bac", "profiling"])
 def test_a_model_whose_layers_have_no_branches_is_refused(method):
     requests = [asked(seed=seed, frames=5) for seed in range(4)]
     with pytest.raises(ValueError, match="layers have no branches to reuse: choose a"):

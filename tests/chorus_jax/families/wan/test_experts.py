@@ -149,13 +149,18 @@ def calibration(pipeline):
     return calibrated
 
 
-@pytest.mark.parametrize("method", ["tea"])
+@pytest.mark.parametrize("method", ["tea", "profiling"])
 def test_step_caches_are_fitted_to_both_experts(method, calibration):
     names = calibration.pipeline.model.experts(calibration.requests[0])
     full = calibration.record(method, calibration.requests[:2])
     bold, *_ = METHODS[method].settings(full)
-    assert bold.switch == names.index(LOW)
-    assert len(bold.second) == len(bold.coefficients) == 5
+    if method == "tea":
+        assert bold.switch == names.index(LOW)
+        assert len(bold.second) == len(bold.coefficients) == 5
+    else:
+        assert names.index(LOW) in bold.full and bold.background
+        share = 1 - 4 / 12 * len(bold.background) / 2  # of two layers
+        assert calibration.measured(bold).figures["computed"] == pytest.approx(share)
 
 
 def test_a_router_is_not_trained_with_an_idle_expert_on_the_host(offloaded):
