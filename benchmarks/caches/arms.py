@@ -28,7 +28,8 @@ from chorus_jax.token_budgets.presets import PRESETS
 
 FULL, FEWER = "full", "fewer steps"
 SHARES = (0.75, 0.5, 0.35, 0.25)
-FITTED = ("planned", "planned, held", "planned, scaled", "planned tokens", "bac")
+PLANS = ("planned", "planned, held", "planned, scaled", "planned tokens")
+FITTED = (*PLANS, "bac", "profiling")
 QUALITY = "quality"
 FEW = 10  # with fewer steps than this there is little to skip
 
@@ -151,7 +152,7 @@ def known(count: int, foreseen: Foreseen) -> Iterator[CacheArm]:
 
 
 def fitted(share: float, count: int, foreseen: Foreseen) -> Iterator[CacheArm]:
-    """Caches that are fitted to the model: plans, BAC and HarmoniCa.
+    """Caches that are fitted to the model: plans, BAC, ProfilingDiT and HarmoniCa.
 
     In skipped steps, a plan of steps uses the last velocity, the last velocity times a
     factor, or the residual of all layers on the line through the last two. A plan of
@@ -166,6 +167,8 @@ def fitted(share: float, count: int, foreseen: Foreseen) -> Iterator[CacheArm]:
         yield CacheArm("planned tokens", tokens.planned(share * tokens.steps))
     if foreseen.similarity is not None:
         yield CacheArm("bac", foreseen.bac(share))
+        if (profiling := foreseen.profiling(share)) is not None:
+            yield CacheArm("profiling", profiling)
     if foreseen.scores is not None:
         yield CacheArm("harmonica", foreseen.harmonica(share))
 

@@ -12,6 +12,7 @@ from chorus_jax.calibration.time_limit import TimeLimit
 from chorus_jax.intra_request import registry
 from chorus_jax.intra_request.planned import PlannedCache
 from chorus_jax.intra_request.planned_tokens import PlannedTokens
+from chorus_jax.intra_request.profiling import ProfilingDiT
 
 LONG = 40  # longer fields, such as measured values, are left out of the setting
 
@@ -21,6 +22,8 @@ def setting(arm: CacheArm) -> str:
     cache, fields = arm.cache, registry.describe(arm.cache)
     if isinstance(cache, PlannedCache):
         fields["steps"] = f"{cache.of - len(cache.steps)} of {cache.of}"
+    if isinstance(cache, ProfilingDiT):
+        fields["background"] = f"{len(cache.background)} layers"
     if isinstance(cache, PlannedTokens):
         fields["cost"] = f"{sum(cache.shares):.2f} of {len(cache.shares)}"
     for name in ("name", "ratios", "forecasts", "of", "shares"):

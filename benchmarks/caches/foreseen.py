@@ -9,6 +9,7 @@ from benchmarks.caches.thresholds import lowest
 from chorus_jax.calibration.branch_fit import BranchSimilarity
 from chorus_jax.calibration.cache_methods import ratios_of
 from chorus_jax.calibration.full_runs import FullRuns
+from chorus_jax.calibration.profiling_fit import LayerProfile
 from chorus_jax.calibration.router import Scores
 from chorus_jax.calibration.step_caches import CacheCalibration
 from chorus_jax.calibration.step_plans import StepPlanner
@@ -18,10 +19,12 @@ from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.intra_request.bac import BAC
 from chorus_jax.intra_request.harmonica import HarmoniCa
 from chorus_jax.intra_request.mag import MagCache
+from chorus_jax.intra_request.profiling import ProfilingDiT
 from chorus_jax.intra_request.tea import TeaCache
 from chorus_jax.request import Request
 
 Norms = tuple[tuple[float, ...], tuple[float, ...]]
+NEAR = 0.08  # most difference of a setting's share of the work from the wanted one
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,7 @@ class Foreseen:
         ratios: MagCache's magnitude ratios, one per step.
         planner: chooses the computed steps, fitted to the velocities of full runs.
         tokens: chooses the share of tokens of each step, fitted likewise.
-        similarity: similarities of the outputs of branches, for BAC.
+        similarity: similarities of the outputs of branches, for BAC and ProfilingDiT.
         norms: SenCache's norms of the output's derivatives by latents and by time, one
             per step each.
         scores: the scores of HarmoniCa's router.
@@ -91,6 +94,18 @@ class Foreseen:
 
         return min(map(self.similarity.cache, range(1, steps)), key=off)
 
+    def profiling(self, share: float) -> ProfilingDiT | None:
+        """The ProfilingDiT whose share of computed branches is nearest to `share`; None
+        if it is not near.
+
+        It has one foreground layer or more.
+        """
+        assert self.similarity is not None
+        profile = LayerProfile.of(self.similarity)
+        off = lambda count: abs(profile.computed(count) - share)
+        count = min(range(1, len(profile.order)), key=off)
+        return profile.setting(count) if off(count) <= NEAR else None
+
     def harmonica(self, share: float) -> HarmoniCa:
         """The HarmoniCa that computes about this share of all branches."""
         assert self.scores is not None
@@ -107,7 +122,7 @@ FITS = {
     "mag": ("mag",),
     "planned": ("planned", "planned, held", "planned, scaled"),
     "planned-tokens": ("planned tokens",),
-    "bac": ("bac",),
+    "bac": ("bac", "profiling"),
     "sen": ("sen",),
     "harmonica": ("harmonica",),
 }

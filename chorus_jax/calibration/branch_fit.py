@@ -1,4 +1,7 @@
-"""Fits BAC's update steps to the outputs of layers' branches in full runs."""
+"""Similarities of the outputs of layers' branches in full runs, and BAC's fit to them.
+
+`profiling_fit` fits ProfilingDiT to them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,12 +83,17 @@ class BranchSimilarity:
         cosines: cosine similarity of the outputs at two steps, averaged over runs.
         distances: the mean distance (L1) of the outputs at two steps, averaged over
             pairs of steps and over runs.
+        changes: the distance of the outputs at a step (row) and a later one (column),
+            relative to the mean magnitude of the later one, averaged over runs.
         names: the names of the branches.
+        switch: the first step of a second expert; 0 with one transformer.
     """
 
     cosines: Float[np.ndarray, "l branches steps steps"]
     distances: Float[np.ndarray, "l branches"]
+    changes: Float[np.ndarray, "l branches steps steps"]
     names: tuple[str, ...]
+    switch: int = 0
 
     @classmethod
     def of(
@@ -99,10 +107,10 @@ class BranchSimilarity:
             switch: the first step of a second expert, which reuses nothing from before
                 it; 0 with one transformer.
         """
-        cosines, distances = zip(*(measured(state) for state in states))
-        mean = np.mean(cosines, axis=0)
-        mean[..., :switch, switch:] = -1.0
-        return cls(mean, np.mean(distances, axis=0), names)
+        means = (np.mean(x, axis=0) for x in zip(*map(measured, states)))
+        cosines, distances, changes = means
+        cosines[..., :switch, switch:] = -1.0
+        return cls(cosines, distances, changes, names, switch)
 
     def cache(self, count: int) -> BAC:
         """BAC with `count` updates per branch before the bubbling union."""
@@ -121,13 +129,16 @@ class BranchSimilarity:
 def measured(
     state: RunState,
 ) -> tuple[
-    Float[np.ndarray, "l branches steps steps"], Float[np.ndarray, "l branches"]
+    Float[np.ndarray, "l branches steps steps"],
+    Float[np.ndarray, "l branches"],
+    Float[np.ndarray, "l branches steps steps"],
 ]:
-    """The cosine similarities and mean distances of one run (see `BranchSimilarity`).
+    """The cosine similarities, mean distances and relative changes of one run (see
+    `BranchSimilarity`).
 
     There is a record per expert, which is zero at the steps of the other expert.
     """
-    cosines, distances = [], []
+    cosines, distances, changes = [], [], []
     for records in zip(*state.caches):
         parts = [np.asarray(record[0], np.float32) for record in records]
         steps = np.sum(parts, axis=0)
@@ -135,10 +146,23 @@ def measured(
         sizes = np.linalg.norm(layers, axis=2)
         products = layers @ layers.transpose(0, 2, 1)
         cosines.append(products / np.maximum(sizes[:, :, None] * sizes[:, None], TINY))
-        # One lag at a time: all pairs of steps would need many times the record.
-        pairs = [
-            np.abs(layers[:, n:] - layers[:, :-n]).mean(axis=2)
-            for n in range(1, len(steps))
-        ]
-        distances.append(np.concatenate(pairs, axis=1).mean(axis=1))
-    return np.stack(cosines, axis=1), np.stack(distances, axis=1)
+        apart, magnitudes = distances_of(layers), np.abs(layers).mean(axis=2)
+        distances.append(apart[:, *np.triu_indices(len(steps), 1)].mean(axis=1))
+        changes.append(apart / np.maximum(magnitudes[:, None], TINY))
+    stacked = lambda branches: np.stack(branches, axis=1)
+    return stacked(cosines), stacked(distances), stacked(changes)
+
+
+def distances_of(
+    outputs: Float[np.ndarray, "l steps n"],
+) -> Float[np.ndarray, "l steps steps"]:
+    """The mean distance (L1) of each step's output (row) to each later one's (column);
+    0 elsewhere."""
+    layers, steps, _ = outputs.shape
+    apart = np.zeros((layers, steps, steps), np.float32)
+    # One lag at a time: all pairs of steps would need many times the record.
+    for lag in range(1, steps):
+        pairs = np.abs(outputs[:, lag:] - outputs[:, :-lag]).mean(axis=2)
+        rows = np.arange(steps - lag)
+        apart[:, rows, rows + lag] = pairs
+    return apart

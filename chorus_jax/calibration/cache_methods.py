@@ -5,7 +5,7 @@ recorder that must observe these full runs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -14,9 +14,10 @@ from jaxtyping import Float
 from chorus_jax.calibration.branch_fit import BranchRecorder
 from chorus_jax.calibration.fidelity import check_length
 from chorus_jax.calibration.full_runs import FullRuns
+from chorus_jax.calibration.profiling_fit import LayerProfile
 from chorus_jax.calibration.recorders import MagnitudeRecorder
 from chorus_jax.calibration.sensitivity import PathRecorder
-from chorus_jax.calibration.tea_fit import ChangeRecorder, coefficients_of
+from chorus_jax.calibration.tea_fit import ChangeRecorder, polynomials_of
 from chorus_jax.calibration.velocity_runs import VelocityRecorder
 from chorus_jax.denoise.state import RunState
 from chorus_jax.families.protocols import OffloadingModel, VideoModel
@@ -50,7 +51,6 @@ class CacheMethod:
     Attributes:
         settings: the settings to try, from bold to careful, given the full runs.
         recorder: the step cache used for the full runs, given the number of steps.
-        experts: the most transformers in the runs that it is fitted to.
         fitted: whether its settings are fitted to full runs; the others have settings
             of their own.
         velocities: whether its settings reuse velocities, or are fitted to them: some
@@ -61,7 +61,6 @@ class CacheMethod:
 
     settings: Callable[[FullRuns], Sequence[StepCache]]
     recorder: Callable[[int], StepCache] = lambda steps: EveryStep()
-    experts: int = 2
     fitted: bool = False
     velocities: bool = False
     together: bool = False
@@ -88,13 +87,18 @@ def ratios_of(state: RunState) -> Float[np.ndarray, " steps"]:
 
 
 def tea_settings(full: FullRuns) -> list[StepCache]:
-    """TeaCache settings with coefficients fitted to the runs."""
-    coefficients = coefficients_of(list(full.states))
+    """TeaCache settings with a polynomial per expert fitted to the runs."""
+    first, *others = polynomials_of(full.states, full.switch)
+    settings = TeaCache(
+        0.0,
+        first,
+        steps=full.steps,
+        shift=full.shift,
+        second=others[0] if others else (),
+        switch=full.switch,
+    )
     thresholds = (0.4, 0.3, 0.2, 0.15, 0.1, 0.05)
-    return [
-        TeaCache(x, coefficients, steps=full.steps, shift=full.shift)
-        for x in thresholds
-    ]
+    return [replace(settings, threshold=x) for x in thresholds]
 
 
 def plans(full: FullRuns, scaled: bool) -> list[StepCache]:
@@ -146,6 +150,11 @@ def bac_settings(full: FullRuns) -> list[StepCache]:
     return [similarity.cache(count) for count in sorted(counts - {full.steps})]
 
 
+def profiling_settings(full: FullRuns) -> list[StepCache]:
+    """ProfilingDiT settings with falling shares of background layers."""
+    return [*LayerProfile.of(full.similarity()).settings()]
+
+
 def harmonica_settings(full: FullRuns) -> list[StepCache]:
     """HarmoniCa settings: one trained router with falling thresholds, which compute a
     rising share of all branches."""
@@ -161,7 +170,7 @@ def harmonica_settings(full: FullRuns) -> list[StepCache]:
 METHODS: Mapping[str, CacheMethod] = MappingProxyType(
     {
         "mag": CacheMethod(mag_settings, MagnitudeRecorder, fitted=True),
-        "tea": CacheMethod(tea_settings, ChangeRecorder, experts=1, fitted=True),
+        "tea": CacheMethod(tea_settings, ChangeRecorder, fitted=True),
         "planned": CacheMethod(
             lambda full: plans(full, False),
             VelocityRecorder,
@@ -179,6 +188,7 @@ METHODS: Mapping[str, CacheMethod] = MappingProxyType(
         ),
         "sen": CacheMethod(sen_settings, PathRecorder, fitted=True),
         "bac": CacheMethod(bac_settings, BranchRecorder, fitted=True),
+        "profiling": CacheMethod(profiling_settings, BranchRecorder, fitted=True),
         "harmonica": CacheMethod(harmonica_settings, fitted=True, together=True),
         "sea": CacheMethod(
             lambda _: [SeaCache(x, longest=4) for x in (0.5, 0.25, 0.1, 0.05, 0.02)]
@@ -214,12 +224,6 @@ def check_fit(name: str, model: VideoModel, request: Request) -> None:
     """Raises a ValueError for a method that cannot be fitted to runs of a request."""
     method = METHODS[name]
     check_length(request)
-    experts = len(dict.fromkeys(model.experts(request)))
-    if experts > method.experts:
-        raise ValueError(
-            f"{name} is fitted to one transformer, and these runs have {experts}: "
-            "choose another method, such as mag or sea"
-        )
     if method.velocities and request.velocity_obstacle:
         raise ValueError(
             f"{request.velocity_obstacle}, so that velocities of earlier steps cannot "

@@ -1,5 +1,6 @@
-"""Fits TeaCache's coefficients to full runs."""
+"""Fits TeaCache's polynomials, one per expert, to full runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,15 +17,18 @@ from chorus_jax.schedulers.flow import Schedule
 
 DEGREE = 4  # as TeaCache's authors chose
 
+Polynomial = tuple[float, ...]  # coefficients, highest power first
+
 
 class ChangeRecord(NamedTuple):
-    """The record of a run's changes.
+    """The record of a run's changes, or of those in the steps of one expert.
 
     Attributes:
         signal: the embedding at the previous step.
         residual: the residual of all layers at the previous step.
         changes: the relative changes of embedding and residual, per row of the pass and
-            per step; 0 at the first step.
+            per step: 0 at the steps of another expert, and of no meaning at the first
+            step, which has none before it.
     """
 
     signal: Array
@@ -66,25 +70,42 @@ class ChangeRecorder:
             forward, held, jnp.ones(here.shape, bool), state.residual
         )
         pair = (relative(signal, state.signal), relative(residual, state.residual))
-        now = jnp.where(here[:, None] > 0, jnp.stack(pair, axis=1), 0.0)
+        now = jnp.stack(pair, axis=1)
         changes = state.changes.at[jnp.arange(len(here)), here].set(now)
         after = ChangeRecord(signal, residual, changes)
         return velocity, held, after, jnp.ones(i.shape)
 
 
-def coefficients_of(states: list[RunState]) -> tuple[float, ...]:
-    """The polynomial that predicts changes of the residual from those of the signal.
+def polynomials_of(
+    states: Sequence[RunState], switch: int = 0
+) -> tuple[Polynomial, ...]:
+    """The polynomial of each expert that predicts changes of the residual from those of
+    the signal.
 
-    It is fitted to all runs; the highest power comes first.
+    It is fitted to the expert's steps in all runs, except its first one.
 
-    Raises:
-        ValueError: for a model with two experts, which would need two polynomials.
+    Args:
+        states: the last state of each run.
+        switch: the first step of a second expert; 0 with one transformer.
     """
-    if len(states[0].caches) > 1:
-        raise ValueError(
-            "TeaCache has one polynomial, a model with two experts needs two: choose "
-            "another method, such as mag or planned"
-        )
-    changes = [np.asarray(state.caches[0].changes)[:, 1:] for state in states]
-    x, y = np.concatenate(changes).reshape(-1, 2).T
-    return tuple(float(f"{value:.9g}") for value in np.polyfit(x, y, DEGREE))
+    steps = states[0].caches[0].changes.shape[1]
+    ranges = [(0, switch), (switch, steps)] if switch else [(0, steps)]
+    changes = [
+        [state.caches[expert].changes[:, first + 1 : last] for state in states]
+        for expert, (first, last) in enumerate(ranges)
+    ]
+    return tuple(polynomial(np.concatenate(own)) for own in changes)
+
+
+def polynomial(changes: Float[np.ndarray, "r steps 2"]) -> Polynomial:
+    """The polynomial fitted to the changes of signal and residual.
+
+    Its degree is lower for few steps, whose signal takes few values. An expert of one
+    step, which is always computed, has no change to fit: its polynomial is 0.
+    """
+    count = changes.shape[1]
+    if count == 0:
+        return (0.0,)
+    x, y = changes.reshape(-1, 2).T
+    fitted = np.polyfit(x, y, min(DEGREE, count - 1))
+    return tuple(float(f"{value:.9g}") for value in fitted)

@@ -55,7 +55,8 @@ def add_calibrate_cache(commands: Any) -> None:
         "--method",
         metavar="NAME",
         required=True,
-        help="sea, taylor, planned and others (an unknown name lists them)",
+        help="sea, taylor, planned, mag, tea, profiling and others (an unknown name "
+        "lists them)",
     )
     command.add_argument(
         "--prompts",

@@ -1,10 +1,11 @@
 """ProfilingDiT: layers that attend to the background run in some steps only.
 
-GeekGuru123/ProfilingDiT. Offline profiling sorts layers by whether they attend to the
-foreground or the background. Full steps run all layers, and become more frequent
-towards the end; between them background layers reuse their last output. The authors
-reuse a layer's whole residual; here the outputs of its branches are reused, so that
-their gates still depend on the timestep.
+Ma et al., arXiv 2504.03140, and GeekGuru123/ProfilingDiT. Offline profiling sorts
+layers by whether they attend to the foreground or the background. Full steps run all
+layers, and become more frequent towards the end; between them background layers reuse
+their last output. The authors reuse a layer's whole residual; here the outputs of its
+branches are reused, so that their gates still depend on the timestep.
+`calibration.profiling_fit` sorts the layers of other models, by a rule of ours.
 """
 
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ class ProfilingDiT(BranchTable):
         if self.of not in (0, steps):
             raise ValueError(
                 f"ProfilingDiT's full steps are of {self.of}, the run has {steps}: "
-                "give full steps for it, with of=0"
+                f"give full steps for it, with of=0, or measure it on {steps} with "
+                "`chorus calibrate-cache`"
             )
         if self.background and self.background[-1] >= layers:
             raise ValueError(

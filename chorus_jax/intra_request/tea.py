@@ -2,7 +2,8 @@
 
 Liu et al., arXiv 2411.19108. A skipped step reuses the residual of all layers from the
 last computed step; stem and head always run. Published settings are in
-`tea_coefficients`.
+`tea_coefficients`. With two experts each can have a polynomial of its own, as in
+NVIDIA/TensorRT-LLM#13170.
 """
 
 import math
@@ -58,10 +59,14 @@ class TeaCache:
         shift: the shift of these runs' schedule; None allows any.
         size: height and width of these runs' latents, or width and height; None allows
             any.
+        second: the polynomial of a second expert; () for one transformer, or for the
+            same polynomial.
+        switch: the first step of a second expert; 0 for one transformer.
 
     Raises:
-        ValueError: for a threshold that is negative or not finite, no coefficients, or
-            negative numbers of steps.
+        ValueError: for a threshold that is negative or not finite, no coefficients,
+            negative numbers of steps, only one of `second` and `switch`, or a `switch`
+            that is not below `steps`.
     """
 
     threshold: float
@@ -72,15 +77,24 @@ class TeaCache:
     steps: int = 0
     shift: float | None = None
     size: Size | None = None
+    second: tuple[float, ...] = ()
+    switch: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < math.inf:
             raise ValueError(f"a threshold is 0 or more, got {self.threshold}")
-        if not self.coefficients or min(self.first, self.last) < 0:
+        if not self.coefficients or min(self.first, self.last, self.switch) < 0:
             raise ValueError(
-                "TeaCache has one coefficient or more, and no negative number of "
-                f"forced steps, got {self}"
+                "TeaCache has one coefficient or more, and no negative first, last or "
+                f"switch, got {self}"
             )
+        if bool(self.second) != bool(self.switch):
+            raise ValueError(
+                "a second expert has a polynomial and a first step: give both second "
+                f"and switch, or neither, got {self.second} and {self.switch}"
+            )
+        if self.steps:
+            self.check_switch(self.steps)
 
     @classmethod
     def published(
@@ -174,14 +188,25 @@ class TeaCache:
         check_plane(COEFFICIENTS, self.size, run.size)
 
     def check_schedule(self, schedule: Schedule) -> None:
-        """Raises a ValueError for a schedule of another shift or number of steps."""
+        """Raises a ValueError for a schedule of another shift or number of steps, or
+        one that ends before the second expert begins."""
         if self.steps not in (0, schedule.steps):
             raise ValueError(
                 f"{COEFFICIENTS} were measured over {self.steps} steps, the "
                 f"run has {schedule.steps}: run {self.steps}, or take them all the "
                 "same with steps=0 (anywhere=true of published ones)"
             )
+        self.check_switch(schedule.steps)
         check_shift(COEFFICIENTS, self.shift, schedule)
+
+    def check_switch(self, steps: int) -> None:
+        """Raises a ValueError for a second expert that does not begin within a run of
+        `steps` steps."""
+        if self.switch >= steps:
+            raise ValueError(
+                f"the second expert begins at a step below {steps}, got {self.switch}: "
+                "give the step at which the model changes its expert"
+            )
 
     def decide(
         self, i: Int[Array, " r"], steps: int, signal: Array, state: TeaState
@@ -192,10 +217,20 @@ class TeaCache:
         change = jnp.abs(signal - state.signal).mean(axis=axes)
         size = jnp.abs(state.signal).mean(axis=axes)
         relative = change / jnp.maximum(size, TINY)
-        weights = jnp.array(self.coefficients, jnp.float32)
-        total = state.total + jnp.polyval(weights, relative)
+        total = state.total + self.predicted(relative, i)
         forced = (i < self.first) | (i >= steps - self.last) | ~state.known
         # A polynomial may give negative changes, so the total may be below 0.
         forced |= self.threshold == 0
         computed = forced | (total >= self.threshold)
         return computed, jnp.where(computed, 0.0, total)
+
+    def predicted(
+        self, change: Float[Array, " r"], i: Int[Array, " r"]
+    ) -> Float[Array, " r"]:
+        """The predicted relative change of the output in step `i`, per row, from that
+        of the signal."""
+        polynomial = lambda x: jnp.polyval(jnp.array(x, jnp.float32), change)
+        first = polynomial(self.coefficients)
+        if not self.switch:
+            return first
+        return jnp.where(i < self.switch, first, polynomial(self.second))

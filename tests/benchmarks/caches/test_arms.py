@@ -4,12 +4,22 @@ import numpy as np
 import pytest
 
 from benchmarks.caches.arms import FEWER, SHARES, arms_at, few, methods
+from benchmarks.caches.choosing import setting
 from benchmarks.caches.foreseen import Foreseen
 from benchmarks.caches.thresholds import threshold_at
+from chorus_jax.calibration.branch_fit import BranchSimilarity
 from chorus_jax.intra_request.scheduled import ScheduledCache
+from chorus_jax.schedulers import Euler
 from chorus_jax.token_budgets.presets import PRESETS
 
-FORESEEN = Foreseen(np.linspace(0.05, 0.2, 49), (1.0,) + (0.97,) * 49)
+# Similarities of five layers, which change more and more.
+CHANGES = np.arange(1.0, 6.0)[:, None, None, None] * np.ones((1, 2, 50, 50))
+SIMILARITY = BranchSimilarity(
+    np.exp(-CHANGES / 10), CHANGES[..., 0, 0], CHANGES, ("attention", "mlp")
+)
+FORESEEN = Foreseen(
+    np.linspace(0.05, 0.2, 49), (1.0,) + (0.97,) * 49, similarity=SIMILARITY
+)
 
 
 @pytest.mark.parametrize("share", SHARES)
@@ -26,6 +36,17 @@ def test_methods_whose_steps_are_known_compute_the_share(share):
             assert sum(arm.cache.computes(50)) / 50 == pytest.approx(share, abs=0.03)
         if arm.steps:
             assert arm.steps / 50 == pytest.approx(share, abs=0.02)
+
+
+def test_profiling_has_an_arm_where_its_share_is_near():
+    schedule = Euler.spaced(50).schedule
+    found = {}
+    for share in SHARES:
+        for arm in arms_at(share, 50, FORESEEN):
+            if arm.method == "profiling":
+                found[share] = arm.cache.table(schedule, 5, ("attention", "mlp")).mean()
+                assert f"background={len(arm.cache.background)} l" in setting(arm)
+    assert found == pytest.approx({0.75: 0.712, 0.5: 0.568, 0.35: 0.424})
 
 
 def test_every_method_is_named():

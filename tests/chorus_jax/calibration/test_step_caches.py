@@ -143,10 +143,23 @@ def test_overflow_in_all_settings_is_an_error(calibration):
         calibration.choose("taylor", 10.0, 0.1)
 
 
-def test_a_method_for_one_transformer_is_refused_before_any_run(calibration):
-    calibration.record = lambda *_: pytest.fail("a full run was made")
-    with pytest.raises(ValueError, match="tea is fitted to one transformer, and these"):
-        calibration.choose("tea", 30.0, 0.9)
+def test_a_polynomial_per_expert_is_fitted():
+    requests = [asked(seed=seed, frames=5, steps=10) for seed in range(4)]
+    calibration = CacheCalibration(PIPELINE, requests)
+    full = calibration.record("tea", requests[:2])
+    settings = METHODS["tea"].settings(full)
+    [(first, second)] = {(x.coefficients, x.second) for x in settings}
+    assert len(first) == 4 and len(second) == 4 and first != second  # of four changes
+    assert {(x.switch, x.steps) for x in settings} == {(5, 10)}
+    computed = calibration.choose("tea", 1.0, 0.01).figures["computed"]
+    assert 0.3 <= computed < 1  # the first step of each expert, and the last
+
+
+@pytest.mark.parametrize("method", ["bac", "profiling"])
+def test_a_model_whose_layers_have_no_branches_is_refused(method):
+    requests = [asked(seed=seed, frames=5) for seed in range(4)]
+    with pytest.raises(ValueError, match="layers have no branches to reuse: choose a"):
+        CacheCalibration(PIPELINE, requests).choose(method, 1.0, 0.01)
 
 
 VELOCITIES = [name for name, method in METHODS.items() if method.velocities]

@@ -43,7 +43,7 @@ def test_it_says_what_it_was_measured_on(made):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "method", ["sen", "bac", "harmonica", "racer", "planned-tokens"]
+    "method", ["sen", "bac", "profiling", "harmonica", "racer", "planned-tokens"]
 )
 def test_every_fit_is_written(method, weights, prompts, tmp_path):
     out, gate = tmp_path / "cache.json", ["--least-psnr", "1", "--least-ssim", "0.01"]

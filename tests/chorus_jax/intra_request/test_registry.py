@@ -15,6 +15,9 @@ CASES = {
     "skip:steps=(2,4)": SkipSteps((2, 4)),
     "skip:steps=()": SkipSteps(()),
     "tea:threshold=.5,coefficients=(1.0, 0.0)": TeaCache(0.5, (1.0, 0.0)),
+    "tea:threshold=.5,coefficients=(1.0,),second=(2.0,),switch=3": (
+        TeaCache(0.5, (1.0,), second=(2.0,), switch=3)
+    ),
     "tea: threshold = 0.5 , coefficients = [1.0, 0.0], signal = modulation, last=0": (
         TeaCache(0.5, (1.0, 0.0), "modulation", last=0)
     ),

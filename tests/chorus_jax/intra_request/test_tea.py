@@ -106,6 +106,37 @@ def test_the_worked_case():
     assert steps_computed(never, 4, 7, table, steps=9) == [4]
 
 
+def experts(**changes):
+    """Of a second expert it foresees twice the change of the signal."""
+    fields = {"second": (2.0, 0.0), "switch": 4, "last": 0}
+    return TeaCache(0.0999, (1.0, 0.0), **{**fields, **changes})
+
+
+def test_the_second_expert_has_its_own_polynomial():
+    """Changes of 5 percent of the step before: 10 in two steps, or in one."""
+    table = 1.05 ** np.arange(9)
+    assert steps_computed(experts(), 0, 9, table) == [0, 2, 4, 5, 6, 7, 8]
+    assert steps_computed(experts(switch=7), 0, 9, table) == [0, 2, 4, 6, 7, 8]
+    halved = experts(second=(0.5, 0.0))
+    assert steps_computed(halved, 0, 9, table) == [0, 2, 5]
+    # The state begins anew with the second expert.
+    assert steps_computed(halved, 4, 9, table) == [4, 8]
+
+
+@given(seed=st.integers(0, 2**31))
+def test_a_second_expert_with_the_same_polynomial_changes_no_decision(seed):
+    signals = jnp.asarray(np.random.default_rng(seed).normal(1, 0.1, (8, 16)))
+    same = experts(second=(1.0, 0.0))
+    alone = experts(second=(), switch=0)
+    ours, want = (decide(x, 8)(signals.astype(jnp.float32)) for x in (same, alone))
+    assert ours.tolist() == want.tolist()
+
+
+def test_a_run_without_the_second_expert_is_refused():
+    with pytest.raises(ValueError, match="begins at a step below 3, got 4"):
+        run(experts(), 0, 3, table=np.ones((3, 1)))
+
+
 def test_a_skipped_step_adds_what_the_layers_added_last():
     """The stem of each step is its own, and what is held stays."""
     never = TeaCache(100.0, (1.0, 0.0))
@@ -176,8 +207,12 @@ def test_equal_caches_are_one_program():
         (lambda: TeaCache(float("nan"), (1.0,)), "a threshold is 0 or more, got nan"),
         (lambda: TeaCache(float("inf"), (1.0,)), "a threshold is 0 or more, got inf"),
         (lambda: TeaCache(0.1, ()), "one coefficient or more"),
-        (lambda: TeaCache(0.1, (1.0,), first=-1), "no negative number of forced"),
-        (lambda: TeaCache(0.1, (1.0,), last=-1), "no negative number of forced"),
+        (lambda: TeaCache(0.1, (1.0,), first=-1), "no negative first, last or sw"),
+        (lambda: TeaCache(0.1, (1.0,), last=-1), "no negative first, last or sw"),
+        (lambda: experts(switch=-1), "no negative first, last or switch"),
+        (lambda: experts(switch=0), "give both second and switch, or neither"),
+        (lambda: experts(second=()), r"or neither, got \(\) and 4"),
+        (lambda: experts(steps=4), "begins at a step below 4, got 4: give the step"),
         (lambda: TeaCache.published("wan", 0.1), "published for 'wan': choose one of"),
     ],
 )

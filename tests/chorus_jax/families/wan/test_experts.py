@@ -11,6 +11,7 @@ import pytest
 
 import chorus_jax
 from chorus_jax import checkpoints
+from chorus_jax.calibration.cache_methods import METHODS
 from chorus_jax.calibration.cache_runs import CacheRuns
 from chorus_jax.calibration.full_runs import FullRuns
 from chorus_jax.calibration.sensitivity import PathRecorder
@@ -139,6 +140,27 @@ def test_single_passes_have_their_expert_on_the_devices(offloaded):
     full = FullRuns([state], 4, 2, request.shift, [request], runs)
     assert offloaded.model.experts(request) == (HIGH,) * 2 + (LOW,) * 2
     assert (full.norms() > 0).all()
+
+
+@pytest.fixture(scope="module")
+def calibration(pipeline):
+    calibrated = CacheCalibration(pipeline, [small(seed=n, steps=12) for n in range(4)])
+    calibrated.run_judged(calibrated.requests[3:])
+    return calibrated
+
+
+@pytest.mark.parametrize("method", ["tea", "profiling"])
+def test_step_caches_are_fitted_to_both_experts(method, calibration):
+    names = calibration.pipeline.model.experts(calibration.requests[0])
+    full = calibration.record(method, calibration.requests[:2])
+    bold, *_ = METHODS[method].settings(full)
+    if method == "tea":
+        assert bold.switch == names.index(LOW)
+        assert len(bold.second) == len(bold.coefficients) == 5
+    else:
+        assert names.index(LOW) in bold.full and bold.background
+        share = 1 - 4 / 12 * len(bold.background) / 2  # of two layers
+        assert calibration.measured(bold).figures["computed"] == pytest.approx(share)
 
 
 def test_a_router_is_not_trained_with_an_idle_expert_on_the_host(offloaded):
