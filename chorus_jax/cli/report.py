@@ -108,10 +108,10 @@ def ledger_line(path: Path, result: Result, reading: bool) -> str:
 
 
 def computed(ledger: Ledger) -> str:
-    """The amount of computation in words, in full steps."""
-    words = f"{ledger.equivalents:.4g} of {ledger.steps} steps computed"
-    over = ledger.taken_over
-    return f"{words}, {over:.4g} taken over by the step cache" if over else words
+    """The amount of computation in words, in full steps, and what took its place."""
+    words = [f"{ledger.equivalents:.4g} of {ledger.steps} steps computed"]
+    others = {"reused": ledger.reused, "forecast": ledger.forecast}
+    return ", ".join(words + [f"{x:.4g} {name}" for name, x in others.items() if x])
 
 
 def outcome(ledger: Ledger) -> str:

@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from chorus_jax.denoise.state import RunState
+from chorus_jax.engine.accounting import ledger_of
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.events import Event, Observer, Video
 from chorus_jax.engine.ledger import Ledger
@@ -31,7 +32,7 @@ from chorus_jax.engine.prepared import PreparedRequest
 from chorus_jax.engine.prompt import PromptReading, PromptText
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse, Watch, check_reuse
-from chorus_jax.engine.running import Hit, Runner, ledger_of
+from chorus_jax.engine.running import Hit, Runner
 from chorus_jax.engine.sources import Sources, forget
 from chorus_jax.engine.task import Task
 from chorus_jax.families.forward import Latents

@@ -28,10 +28,15 @@ class Ledger:
         reason: why the request was a miss, why the stored video of the same request was
             not returned, or why a hit ran all tokens (the videos differ beyond the
             region, or the tier's or the caller's region was not used); "" otherwise.
-        step_cache: the step cache that ran, as a policy file describes it; "" if every
-            step was computed.
-        taken_over: the work that the step cache saved, in full steps, by reusing or
-            forecasting the results of other steps.
+        step_cache: the step cache that ran, as a policy file describes it; "" if
+            there was none.
+        reused: the work that was not computed because an earlier result of the run was
+            reused, scaled or not, by the step cache or for tokens that their budgets
+            leave out; in full steps. What the source saved is not part of it: see
+            `reuse_until` and `active`.
+        forecast: the same where the step cache extrapolated from several earlier
+            results. Such a step cache counts all that it saved here, also where it had
+            a single result yet.
         seconds: time by part: `embed`, `look_up`, `load`, `denoise`, `decode`.
     """
 
@@ -45,7 +50,8 @@ class Ledger:
     active: float = 1.0
     reason: str = ""
     step_cache: str = ""
-    taken_over: float = 0.0
+    reused: float = 0.0
+    forecast: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -1,7 +1,7 @@
 """The denoising run of a request: from noise, or from its source's latents."""
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -9,25 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
-from chorus_jax.denoise.cost import equivalents
 from chorus_jax.denoise.gains import gain_tables
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.state import GainTables, RunState, SourceLatents
 from chorus_jax.engine.events import Denoised, Event
-from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.plans import batch_of_one, padded
 from chorus_jax.engine.prepared import PreparedRequest
-from chorus_jax.engine.recipes import described
 from chorus_jax.engine.task import Task
 from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
-from chorus_jax.intra_request import EveryStep
 from chorus_jax.request import Request
-
-BEYOND = "all tokens were run: the videos differ beyond the region too"
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,69 +156,3 @@ class Runner:
         stage = (task.policy.steps, tier.reuse_until, tier.region_until)
         score = hit.match.similarity
         return gain_tables(stage, tier.key_gain, tier.output_gain, score, differing)
-
-
-def ledger_of(task: Task, hit: Hit | Rejection, state: RunState) -> Ledger:
-    """The ledger of a run."""
-    tiles = task.geometry.tiling.count
-    steps, work = task.policy.steps, round(float(np.asarray(state.work)[0]), 4)
-    cache, over = taken_over(task, hit, state, work)
-    if isinstance(hit, Rejection):
-        why = reasons(task.not_replayed, hit.reason)
-        return Ledger(
-            "miss",
-            steps,
-            work,
-            hit.score,
-            reason=why,
-            step_cache=cache,
-            taken_over=over,
-        )
-    region, reason = hit.plan.region, hit.reason
-    if state.region is None:  # dropped: the transformer changes within its steps
-        region = None
-    elif state.region.chosen.all_tokens:
-        region, reason = None, BEYOND
-    return Ledger(
-        kind="semantic",
-        steps=steps,
-        equivalents=work,
-        score=hit.match.score,
-        source=task.shown(hit.entry),
-        reuse_until=hit.tier.reuse_until,
-        region_until=hit.tier.region_until,
-        active=1.0 if region is None else region.tiles / tiles,
-        reason=reasons(task.not_replayed, reason),
-        step_cache=cache,
-        taken_over=over,
-    )
-
-
-def taken_over(
-    task: Task, hit: Hit | Rejection, state: RunState, work: float
-) -> tuple[str, float]:
-    """A description of a run's step cache, and the work that it saved, in full steps.
-
-    Args:
-        task: the request.
-        hit: its source, or the reason for the miss.
-        state: the last state of the run.
-        work: the work that was computed, in full steps.
-    """
-    policy, missed = task.policy, isinstance(hit, Rejection)
-    cache = described(policy.miss_cache if missed else policy.cache)
-    if not cache:
-        return "", 0.0
-    asked = task.request.token_budgets if task.request.tokens else None
-    plan = hit.plan if isinstance(hit, Hit) else StepPlan.plain(policy.steps)
-    if state.region is not None and state.region.chosen.all_tokens:
-        plan = StepPlan.plain(plan.steps, first=plan.start)
-    every = (replace(x, cache=EveryStep(), budgets=asked) for x in plan.stretches)
-    tiles = task.geometry.tiling.count
-    full = equivalents(replace(plan, stretches=tuple(every)), tiles)
-    return cache, round(max(full - work, 0.0), 4)
-
-
-def reasons(*lines: str) -> str:
-    """Joins the lines that are not empty with "; "."""
-    return "; ".join(line for line in lines if line)

@@ -33,6 +33,8 @@ class BranchTable:
     is computed, with all branches of a layer counted equally.
     """
 
+    extrapolates = False  # not a field (see `extrapolating`): the last outputs
+
     def table(
         self, schedule: Schedule, layers: int, names: tuple[str, ...]
     ) -> Bool[np.ndarray, "steps layers branches"]:

@@ -65,6 +65,8 @@ class DiCache:
     retention: float = 0.2
     last: int = 0
 
+    extrapolates = True  # not a field (see `extrapolating`): along two residuals
+
     def __post_init__(self) -> None:
         check_threshold(self.threshold, 0, self.last)
         if self.depth < 1 or not 0 <= self.retention <= 1:

@@ -73,6 +73,7 @@ class EasyCache:
     last: int = 1
 
     grain = "velocity"  # not a field: a reused difference is a velocity of before
+    extrapolates = False  # not a field (see `extrapolating`): one difference
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold, self.first, self.last)

@@ -68,6 +68,8 @@ class FirstBlock:
     last: int = 0
     longest: int | None = None
 
+    extrapolates = False  # not a field (see `extrapolating`): the last residual
+
     def __post_init__(self) -> None:
         check_threshold(self.threshold, self.first, self.last)
         if self.front < 1 or (self.longest or 0) < 0:

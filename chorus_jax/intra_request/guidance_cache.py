@@ -62,6 +62,8 @@ class GuidanceCache:
     high_from: int = 29
     growth: float = 1.1
 
+    extrapolates = False  # not a field (see `extrapolating`): one difference
+
     def __post_init__(self) -> None:
         if self.interval < 1 or min(self.first, self.growth) < 0:
             raise ValueError(
@@ -102,14 +104,14 @@ class GuidanceCache:
         count = len(jax.tree.leaves(others)[0]) // b
         base = jax.tree.map(lambda x: jnp.concatenate([x] * count or [x[:0]]), own)
         grown = self.grown(i, state)
-        extrapolated = jax.tree.map(
+        reused = jax.tree.map(
             lambda x, low, high: (
                 x + rows(grown.low_gain, low) * low + rows(grown.high_gain, high) * high
             ),
             *(base, state.low, state.high),
         )
         fresh = self.differing(others, base, state)
-        others = select(full, others, extrapolated)
+        others = select(full, others, reused)
         velocity = apart.guide(jax.tree.map(joined, own, others))
         work = jnp.where(full, 1.0, 1.0 / (1 + count))
         return velocity, held, select(full, fresh, grown), work

@@ -30,6 +30,11 @@ class ScheduledCache:
         """The grain that is reused."""
         return named_grain(self.grain)
 
+    @property
+    def extrapolates(self) -> bool:
+        """See `extrapolating.extrapolates`: a single value is reused, scaled or not."""
+        return self.depth > 1
+
     def computes(self, steps: int) -> tuple[bool, ...]:
         """Whether each step is computed, in a run of `steps` steps.
 

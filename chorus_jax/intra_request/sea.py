@@ -77,6 +77,11 @@ class SeaCache:
                 f"{self.order} and {self.longest}"
             )
 
+    @property
+    def extrapolates(self) -> bool:
+        """See `extrapolating.extrapolates`: order 0 reuses the last residual."""
+        return self.order > 0
+
     def init(self, forward: Forward) -> SeaState:
         """The state before the first step."""
         latents = zeros(jax.eval_shape(lambda: forward.latents))

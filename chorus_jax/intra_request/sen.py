@@ -66,6 +66,8 @@ class SenCache:
     last: int = 1
     longest: int = 3
 
+    extrapolates = False  # not a field (see `extrapolating`): the last residual
+
     def __post_init__(self) -> None:
         check_threshold(self.threshold, self.first, self.last)
         if not self.by_latents or not self.by_time or self.longest < 0:

@@ -14,6 +14,8 @@ from chorus_jax.schedulers.flow import Schedule
 class EveryStep:
     """Computes every step."""
 
+    extrapolates = False  # not a field (see `extrapolating`): it skips nothing
+
     def init(self, forward: Forward) -> tuple[()]:
         """An empty state."""
         return ()

@@ -80,6 +80,8 @@ class TeaCache:
     second: tuple[float, ...] = ()
     switch: int = 0
 
+    extrapolates = False  # not a field (see `extrapolating`): the last residual
+
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < math.inf:
             raise ValueError(f"a threshold is 0 or more, got {self.threshold}")

@@ -1,4 +1,4 @@
-"""The report of a request: guidance of two transformers, and its images."""
+"""The report of a request: what was computed, guidance, and its images."""
 
 import dataclasses
 import json
@@ -10,11 +10,26 @@ from PIL import Image
 
 from chorus_jax.cli import report
 from chorus_jax.cli.commands import main
+from chorus_jax.engine import Ledger
 from chorus_jax.families import registry
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.request import Request
 
 GRAY = np.full((4, 6, 3), 128, np.uint8)
+
+
+@pytest.mark.parametrize(
+    "amounts, words",
+    [
+        ({}, ""),
+        ({"reused": 1.5}, ", 1.5 reused"),
+        ({"forecast": 2.25}, ", 2.25 forecast"),
+        ({"reused": 1.0, "forecast": 0.5}, ", 1 reused, 0.5 forecast"),
+    ],
+)
+def test_what_was_not_computed_in_words(amounts, words):
+    ledger = Ledger("miss", 6, 3.5, **amounts)
+    assert report.computed(ledger) == f"3.5 of 6 steps computed{words}"
 
 
 @pytest.mark.parametrize(

@@ -72,12 +72,12 @@ def test_what_a_cache_saved_is_counted_in_full_steps_where_all_tokens_ran(engine
     regions = replace(REGIONS, limit=0.0)
     _, (hit, _) = miss_and_hit(engine, cache=SkipSteps((5,)), regions=regions)
     assert (hit.ledger.active, hit.ledger.equivalents) == (1, 3)
-    assert hit.ledger.taken_over == 1
+    assert (hit.ledger.reused, hit.ledger.forecast) == (1, 0)
 
 
 def test_tea_cache_saves_steps_of_misses(engine):
     (miss, _), _ = miss_and_hit(engine, miss_cache=OFTEN)
-    assert miss.ledger.equivalents == 2
+    assert (miss.ledger.equivalents, miss.ledger.reused) == (2, STEPS - 2)
 
 
 def test_a_plan_of_tokens_is_for_misses_and_for_hits(engine):
@@ -88,5 +88,6 @@ def test_a_plan_of_tokens_is_for_misses_and_for_hits(engine):
     (miss, first), (hit, second) = miss_and_hit(engine, cache=plan, miss_cache=plan)
     tiles = engine.pipeline.model.geometry(small()).tiling.count
     assert miss.ledger.equivalents == STEPS - 1 == equivalents(first, tiles)
-    assert miss.ledger.taken_over == 1.0
+    assert (miss.ledger.reused, miss.ledger.forecast) == (1, 0)
     assert hit.ledger.equivalents == equivalents(second, tiles) == 3.5
+    assert (hit.ledger.reused, hit.ledger.forecast) == (0, 0)
