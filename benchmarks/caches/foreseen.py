@@ -7,7 +7,6 @@ import numpy as np
 
 from benchmarks.caches.thresholds import lowest
 from chorus_jax.calibration.branch_fit import BranchSimilarity
-from chorus_jax.calibration.cache_methods import ratios_of
 from chorus_jax.calibration.full_runs import FullRuns
 from chorus_jax.calibration.profiling_fit import LayerProfile
 from chorus_jax.calibration.router import Scores
@@ -158,7 +157,7 @@ def foreseen(
 
 def ratios(full: FullRuns) -> tuple[float, ...]:
     """MagCache's magnitude ratio per step, the mean over the runs."""
-    means = np.mean([ratios_of(state) for state in full.states], axis=0)
+    means = np.mean(full.records, axis=0)
     return tuple(round(float(x), 5) for x in means)
 
 

@@ -24,6 +24,12 @@ SAMPLED = 64  # the number of evenly spread tokens whose outputs are recorded
 VOLATILE = 5  # layers that take over later updates; our choice
 
 Outputs = tuple[Float[Array, "b steps l k c"], ...]
+# Cosine similarities, mean distances and relative changes (see `BranchSimilarity`).
+BranchFigures = tuple[
+    Float[np.ndarray, "l branches steps steps"],
+    Float[np.ndarray, "l branches"],
+    Float[np.ndarray, "l branches steps steps"],
+]
 
 
 @dataclass(frozen=True)
@@ -97,17 +103,17 @@ class BranchSimilarity:
 
     @classmethod
     def of(
-        cls, states: Sequence[RunState], names: tuple[str, ...], switch: int = 0
+        cls, runs: Sequence[BranchFigures], names: tuple[str, ...], switch: int = 0
     ) -> "BranchSimilarity":
         """The similarities in runs of `BranchRecorder` with one request each.
 
         Args:
-            states: the last state of each run.
+            runs: the figures of each run (see `measured`).
             names: the names of the branches.
             switch: the first step of a second expert, which reuses nothing from before
                 it; 0 with one transformer.
         """
-        means = (np.mean(x, axis=0) for x in zip(*map(measured, states)))
+        means = (np.mean(x, axis=0) for x in zip(*runs))
         cosines, distances, changes = means
         cosines[..., :switch, switch:] = -1.0
         return cls(cosines, distances, changes, names, switch)
@@ -126,13 +132,7 @@ class BranchSimilarity:
         return BAC(updates, self.cosines.shape[-1])
 
 
-def measured(
-    state: RunState,
-) -> tuple[
-    Float[np.ndarray, "l branches steps steps"],
-    Float[np.ndarray, "l branches"],
-    Float[np.ndarray, "l branches steps steps"],
-]:
+def measured(state: RunState) -> BranchFigures:
     """The cosine similarities, mean distances and relative changes of one run (see
     `BranchSimilarity`).
 

@@ -7,18 +7,25 @@ recorder that must observe these full runs.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from chorus_jax.calibration.branch_fit import BranchRecorder
+from chorus_jax.calibration.branch_fit import BranchRecorder, measured
+from chorus_jax.calibration.cache_runs import CacheRuns
 from chorus_jax.calibration.fidelity import check_length
-from chorus_jax.calibration.full_runs import FullRuns
+from chorus_jax.calibration.full_runs import PROBED, FullRuns
 from chorus_jax.calibration.profiling_fit import LayerProfile
 from chorus_jax.calibration.recorders import MagnitudeRecorder
 from chorus_jax.calibration.sensitivity import PathRecorder
-from chorus_jax.calibration.tea_fit import ChangeRecorder, polynomials_of
-from chorus_jax.calibration.velocity_runs import VelocityRecorder
+from chorus_jax.calibration.tea_fit import ChangeRecorder, changes_of, polynomials_of
+from chorus_jax.calibration.token_groups import GroupedRun
+from chorus_jax.calibration.velocity_runs import (
+    VelocityRecorder,
+    velocities_of,
+    velocity_products,
+)
 from chorus_jax.denoise.state import RunState
 from chorus_jax.families.protocols import OffloadingModel, VideoModel
 from chorus_jax.intra_request import EveryStep, StepCache
@@ -51,6 +58,9 @@ class CacheMethod:
     Attributes:
         settings: the settings to try, from bold to careful, given the full runs.
         recorder: the step cache used for the full runs, given the number of steps.
+        record: what the fit needs of a full run; None if it needs no more than the last
+            states of the first runs (`probed`).
+        probed: the number of runs whose last states the fit needs.
         fitted: whether its settings are fitted to full runs; the others have settings
             of their own.
         velocities: whether its settings reuse velocities, or are fitted to them: some
@@ -61,6 +71,8 @@ class CacheMethod:
 
     settings: Callable[[FullRuns], Sequence[StepCache]]
     recorder: Callable[[int], StepCache] = lambda steps: EveryStep()
+    record: Callable[[CacheRuns, Request, RunState], Any] | None = None
+    probed: int = 0
     fitted: bool = False
     velocities: bool = False
     together: bool = False
@@ -68,7 +80,7 @@ class CacheMethod:
 
 def mag_settings(full: FullRuns) -> list[StepCache]:
     """MagCache settings with the mean magnitude ratios of the runs."""
-    ratios = np.mean([ratios_of(state) for state in full.states], axis=0)
+    ratios = np.mean(full.records, axis=0)
     rounded = tuple(round(float(x), 5) for x in ratios)
     settings = ((0.24, 6), (0.12, 4), (0.12, 2), (0.06, 2), (0.03, 1), (0.01, 1))
     return [
@@ -88,7 +100,7 @@ def ratios_of(state: RunState) -> Float[np.ndarray, " steps"]:
 
 def tea_settings(full: FullRuns) -> list[StepCache]:
     """TeaCache settings with a polynomial per expert fitted to the runs."""
-    first, *others = polynomials_of(full.states, full.switch)
+    first, *others = polynomials_of(full.records, full.switch)
     settings = TeaCache(
         0.0,
         first,
@@ -167,28 +179,46 @@ def harmonica_settings(full: FullRuns) -> list[StepCache]:
     return [HarmoniCa(rows, float(x)) for x in dict.fromkeys(thresholds.tolist())]
 
 
+PLAN = CacheMethod(
+    lambda full: plans(full, False),
+    VelocityRecorder,
+    lambda runs, request, state: velocity_products(velocities_of(state))[0],
+    fitted=True,
+    velocities=True,
+)
+BRANCHES = CacheMethod(
+    bac_settings,
+    BranchRecorder,
+    lambda runs, request, state: measured(state),
+    fitted=True,
+)
 METHODS: Mapping[str, CacheMethod] = MappingProxyType(
     {
-        "mag": CacheMethod(mag_settings, MagnitudeRecorder, fitted=True),
-        "tea": CacheMethod(tea_settings, ChangeRecorder, fitted=True),
-        "planned": CacheMethod(
-            lambda full: plans(full, False),
-            VelocityRecorder,
+        "mag": CacheMethod(
+            mag_settings,
+            MagnitudeRecorder,
+            lambda runs, request, state: ratios_of(state),
             fitted=True,
-            velocities=True,
         ),
+        "tea": CacheMethod(
+            tea_settings,
+            ChangeRecorder,
+            lambda runs, request, state: changes_of(state),
+            fitted=True,
+        ),
+        "planned": PLAN,
+        "erta": replace(PLAN, settings=lambda full: plans(full, True)),
         "planned-tokens": CacheMethod(
-            token_settings, PathRecorder, fitted=True, velocities=True
-        ),
-        "erta": CacheMethod(
-            lambda full: plans(full, True),
-            VelocityRecorder,
+            token_settings,
+            PathRecorder,
+            lambda *run: GroupedRun.grouped(*run).products,
+            PROBED,
             fitted=True,
             velocities=True,
         ),
-        "sen": CacheMethod(sen_settings, PathRecorder, fitted=True),
-        "bac": CacheMethod(bac_settings, BranchRecorder, fitted=True),
-        "profiling": CacheMethod(profiling_settings, BranchRecorder, fitted=True),
+        "sen": CacheMethod(sen_settings, PathRecorder, probed=PROBED, fitted=True),
+        "bac": BRANCHES,
+        "profiling": replace(BRANCHES, settings=profiling_settings),
         "harmonica": CacheMethod(harmonica_settings, fitted=True, together=True),
         "sea": CacheMethod(
             lambda _: [SeaCache(x, longest=4) for x in (0.5, 0.25, 0.1, 0.05, 0.02)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -24,7 +25,6 @@ from chorus_jax.calibration.step_probes import StepProbes
 from chorus_jax.calibration.token_groups import GroupedRun
 from chorus_jax.calibration.token_plans import TokenPlanner
 from chorus_jax.calibration.token_probes import planner_of
-from chorus_jax.calibration.velocity_runs import velocities_of, velocity_products
 from chorus_jax.denoise.state import RunState
 from chorus_jax.request import Request
 
@@ -36,8 +36,13 @@ ROUTED = 8  # the number of prompts that a router is trained on
 class FullRuns:
     """The full runs of all prompts.
 
+    A run's record can be many times as large as what the fit needs of it, so each run
+    is reduced once it is done.
+
     Attributes:
-        states: the last state of each run; its caches are the recorder's record.
+        records: what the method's fit needs of each run (`CacheMethod.record`).
+        states: the last states of the first `PROBED` runs; their caches are the
+            recorder's records.
         steps: the number of steps of a run.
         switch: the first step of a second expert; 0 with one transformer.
         shift: the shift of the schedule.
@@ -45,6 +50,7 @@ class FullRuns:
         runs: makes further runs.
     """
 
+    records: Sequence[Any]
     states: Sequence[RunState]
     steps: int
     switch: int
@@ -70,7 +76,7 @@ class FullRuns:
         prompts.
         """
         moves, begins = self.moves, self.begins
-        products = [velocity_products(velocities_of(x))[0] for x in self.states]
+        products = self.records
         growths = [
             self.growth(request, own)
             for request, own in zip(self.requests[:PROBED], products)
@@ -97,23 +103,23 @@ class FullRuns:
         The errors that tokens add, and the time of their passes, are measured by
         further runs of the first prompts.
         """
-        full = [
+        probed = [
             GroupedRun.grouped(self.runs, request, state)
             for request, state in zip(self.requests, self.states)
         ]
-        return planner_of(full, self.moves, self.begins, PROBED)
+        return planner_of(probed, self.records, self.moves, self.begins)
 
     def similarity(self) -> BranchSimilarity:
         """Similarities between branch outputs, measured in runs of `BranchRecorder`."""
         names = self.runs.branch_names(self.requests[0])
-        return BranchSimilarity.of(self.states, names, self.switch)
+        return BranchSimilarity.of(self.records, names, self.switch)
 
     def norms(self) -> Float[np.ndarray, "2 steps"]:
         """SenCache's norms by latents and by time at each step, in runs of
         `PathRecorder`; further passes are made for the first prompts."""
         measured = [
             self.sensitivities(request, state)
-            for request, state in zip(self.requests[:PROBED], self.states)
+            for request, state in zip(self.requests, self.states)
         ]
         return np.mean(measured, axis=0)
 

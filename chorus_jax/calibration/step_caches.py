@@ -133,24 +133,28 @@ class CacheCalibration:
     def record(
         self, method: str, requests: Sequence[Request] | None = None
     ) -> FullRuns:
-        """Makes the full runs that a method is fitted from.
+        """Makes the full runs that a method's fit reads.
 
         Args:
             method: the name of the method.
             requests: the requests to run; None for all.
         """
         requests = self.requests if requests is None else requests
-        first, states = self.requests[0], []
-        recorder = METHODS[method].recorder(first.step_count)
-        for request in tqdm(requests, desc="full runs", unit="video"):
-            state, _ = self.runs.run(request, recorder)
-            states.append(jax.tree.map(np.asarray, state))
+        first, ours = self.requests[0], METHODS[method]
+        recorder, states, records = ours.recorder(first.step_count), [], []
+        read = requests[: None if ours.record else ours.probed]
+        for n, request in enumerate(tqdm(read, desc="full runs", unit="video")):
+            state = jax.tree.map(np.asarray, self.runs.run(request, recorder)[0])
+            if ours.record is not None:
+                records.append(ours.record(self.runs, request, state))
+            if n < ours.probed:
+                states.append(state)
         experts = self.pipeline.model.experts(first)
         switch = next((i for i, x in enumerate(experts) if x != experts[0]), 0)
         schedule = self.pipeline.model.solver(first).schedule
         return FullRuns(
-            *(states, first.step_count, switch, shift_of(schedule, first.shift)),
-            *(requests, self.runs),
+            *(records, states, first.step_count, switch),
+            *(shift_of(schedule, first.shift), requests, self.runs),
         )
 
     def measured(self, cache: StepCache) -> ChosenCache:

@@ -18,6 +18,7 @@ from chorus_jax.schedulers.flow import Schedule
 DEGREE = 4  # as TeaCache's authors chose
 
 Polynomial = tuple[float, ...]  # coefficients, highest power first
+Changes = tuple[Float[np.ndarray, "r steps 2"], ...]  # by expert
 
 
 class ChangeRecord(NamedTuple):
@@ -76,22 +77,25 @@ class ChangeRecorder:
         return velocity, held, after, jnp.ones(i.shape)
 
 
-def polynomials_of(
-    states: Sequence[RunState], switch: int = 0
-) -> tuple[Polynomial, ...]:
+def changes_of(state: RunState) -> Changes:
+    """The changes that a run of `ChangeRecorder` recorded, by expert."""
+    return tuple(np.asarray(record.changes) for record in state.caches)
+
+
+def polynomials_of(runs: Sequence[Changes], switch: int = 0) -> tuple[Polynomial, ...]:
     """The polynomial of each expert that predicts changes of the residual from those of
     the signal.
 
     It is fitted to the expert's steps in all runs, except its first one.
 
     Args:
-        states: the last state of each run.
+        runs: the changes of each run.
         switch: the first step of a second expert; 0 with one transformer.
     """
-    steps = states[0].caches[0].changes.shape[1]
+    steps = runs[0][0].shape[1]
     ranges = [(0, switch), (switch, steps)] if switch else [(0, steps)]
     changes = [
-        [state.caches[expert].changes[:, first + 1 : last] for state in states]
+        [run[expert][:, first + 1 : last] for run in runs]
         for expert, (first, last) in enumerate(ranges)
     ]
     return tuple(polynomial(np.concatenate(own)) for own in changes)

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from chorus_jax.calibration.single_passes import full_pass, part_pass, shortest
 from chorus_jax.calibration.step_plans import StepPlanner, growth_of, probed_steps
 from chorus_jax.calibration.step_probes import StepProbes, squared
-from chorus_jax.calibration.token_groups import GroupedRun
+from chorus_jax.calibration.token_groups import GroupedRun, Products
 from chorus_jax.calibration.token_plans import TokenPlanner
 from chorus_jax.families.forward import Latents
 
@@ -90,27 +90,27 @@ class TokenProbes(StepProbes):
 
 
 def planner_of(
-    full: Sequence[GroupedRun],
+    probed: Sequence[GroupedRun],
+    products: Sequence[Products],
     moves: Float[np.ndarray, " steps"],
     begins: tuple[int, ...],
-    count: int,
 ) -> TokenPlanner:
     """A planner of tokens, measured on runs of one size and schedule.
 
     Args:
-        full: the runs.
+        probed: the runs of which further runs are made.
+        products: the inner products of velocities of all runs (`GroupedRun.products`).
         moves: the change of the noise level in each step.
         begins: steps that cannot use earlier velocities.
-        count: the number of runs that are probed, from the first on.
 
     Raises:
         ValueError: for runs of so few steps that none can leave tokens out.
     """
-    first, steps = full[0], len(moves)
-    products = np.stack([run.products for run in full])
-    size = np.einsum("rgss->r", products) / steps
-    products = (products / size[:, None, None, None]).mean(axis=0)
-    energies = np.einsum("gss->g", products) / steps
+    first, steps = probed[0], len(moves)
+    every = np.stack(products)
+    size = np.einsum("rgss->r", every) / steps
+    mean = (every / size[:, None, None, None]).mean(axis=0)
+    energies = np.einsum("gss->g", mean) / steps
     at = [
         x for x in probed_steps(steps, PROBES) if x >= first.early and x not in begins
     ]
@@ -119,14 +119,14 @@ def planner_of(
             f"no step of {steps} is left to plan: early steps and a transformer's "
             "first one run all tokens; give more --steps, or choose another method"
         )
-    probed = [TokenProbes(run) for run in full[:count]]
-    growths = [probes.growths(moves, at) for probes in probed]
+    probes = [TokenProbes(run) for run in probed]
+    growths = [own.growths(moves, at) for own in probes]
     growth = np.exp(np.log(growths).mean(axis=0))
-    groups = zip(products / energies[:, None, None], growth)
+    groups = zip(mean / energies[:, None, None], growth)
     return TokenPlanner(
         tuple(StepPlanner(own, moves, grown, begins) for own, grown in groups),
         tuple(map(float, energies)),
         first.shares,
-        tuple(probed[0].costs(at[0])),
+        tuple(probes[0].costs(at[0])),
         first.early,
     )

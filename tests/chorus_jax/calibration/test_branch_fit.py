@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chorus_jax.calibration.branch_fit import BranchRecorder, BranchSimilarity
+from chorus_jax.calibration.branch_fit import BranchRecorder, BranchSimilarity, measured
 from chorus_jax.denoise.state import RunState
 
 NAMES, STEPS = ("self_attention", "mlp"), 8
@@ -21,8 +21,8 @@ def outputs_of(*phases):
 
 
 def runs(*records):
-    """States of runs with one expert, by their records."""
-    return [ended((record,)) for record in records]
+    """The figures of runs with one expert, by their records."""
+    return [measured(ended((record,))) for record in records]
 
 
 def ended(caches):
@@ -59,7 +59,7 @@ def test_records_of_two_experts_are_put_together():
     whole = outputs_of(3)
     first, second = whole.copy(), whole.copy()
     first[:, 5:], second[:, :5] = 0.0, 0.0
-    halves = [ended(((first, first), (second, second)))]
+    halves = [measured(ended(((first, first), (second, second))))]
     together, apart = (
         BranchSimilarity.of(x, NAMES).cosines for x in (runs((whole, whole)), halves)
     )

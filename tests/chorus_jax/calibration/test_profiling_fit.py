@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chorus_jax.calibration.branch_fit import BranchSimilarity
+from chorus_jax.calibration.branch_fit import BranchSimilarity, measured
 from chorus_jax.calibration.profiling_fit import LayerProfile, full_steps
 from chorus_jax.denoise.state import RunState
 from chorus_jax.intra_request.profiling import FULL, ProfilingDiT
@@ -23,7 +23,7 @@ def similarity(speeds, sizes, switch=0):
     parts = [record * on, record * ~on] if switch else [record]
     caches = tuple((part, 0.5 * part) for part in parts)
     state = RunState(*(None,) * len(RunState._fields))._replace(caches=caches)
-    return BranchSimilarity.of([state], NAMES, switch)
+    return BranchSimilarity.of([measured(state)], NAMES, switch)
 
 
 SPEEDS, SIZES = (0.3, 0.02, 0.2, 0.05, 0.1, 0.01), (1.0, 100.0, 0.01, 1.0, 10.0, 0.1)

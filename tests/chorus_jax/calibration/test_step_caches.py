@@ -21,7 +21,7 @@ from tests.chorus_jax.families.toy.model import ToyModel
 from tests.chorus_jax.families.toy.test_seams import asked
 
 PIPELINE = Pipeline(ToyModel())
-FULL = FullRuns((), 50, 0, 5.0, (), CacheRuns(PIPELINE))
+FULL = FullRuns((), (), 50, 0, 5.0, (), CacheRuns(PIPELINE))
 
 
 class Figures(CacheCalibration):
@@ -53,6 +53,25 @@ def test_the_boldest_setting_within_the_gate_is_chosen(
     chosen = calibration.choose("taylor", float(psnr), ssim)
     assert chosen.cache == TaylorSeer(interval, first=3)
     assert chosen.figures["fit_seconds"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("method", "runs", "records", "states"),
+    [("planned", 3, 3, 0), ("planned-tokens", 3, 3, 2), ("sen", 2, 0, 2)]
+    + [("harmonica", 0, 0, 0), ("mag", 3, 3, 0)],
+)
+def test_a_fit_makes_and_keeps_what_it_reads(
+    method, runs, records, states, monkeypatch
+):
+    """A record of all steps can be gigabytes a prompt."""
+    made, run = [], CacheRuns.run
+    counted = lambda *given: made.append(given) or run(*given)
+    monkeypatch.setattr(CacheRuns, "run", counted)
+    requests = [asked(steps=8, seed=seed) for seed in range(3)]
+    calibration = Figures(PIPELINE, [*requests, asked(steps=8, seed=9)])
+    full = CacheCalibration.record(calibration, method, requests)
+    assert (len(made), len(full.records), len(full.states)) == (runs, records, states)
+    assert [*full.requests] == requests
 
 
 def test_a_fit_is_judged_on_prompts_that_it_did_not_see():

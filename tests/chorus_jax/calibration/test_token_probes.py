@@ -52,7 +52,7 @@ def test_an_error_in_the_last_step_does_not_grow(full, grouped):
 
 
 def test_the_plan_is_written_and_runs(full, grouped, tmp_path):
-    planner = planner_of(grouped, full.moves, full.begins, 1)
+    planner = planner_of(grouped[:1], full.records, full.moves, full.begins)
     plan = planner.planned(0.7 * STEPS)
     assert plan != PlannedTokens() and plan.shares[full.switch] == 1.0
     file = tmp_path / "cache.json"
