@@ -123,6 +123,13 @@ def test_it_is_a_model_with_sound(pipeline):
     assert pipeline.model.geometry(asked(fps=48)).streams[1] == ("audio", (9, 8))
 
 
+def test_prompts_are_stripped_and_otherwise_left(pipeline):
+    """As the makers do; Wan's would repair them."""
+    texts = ("a  “red”\ncircle &amp; left", "blue\t\tsquare")
+    request = asked(f" {texts[0]} ", negative_prompt=f"\n{texts[1]}\n")
+    assert pipeline.model.tokens([request]).texts == texts
+
+
 def test_levels_do_not_count_tokens_unless_told(pipeline, monkeypatch):
     levels = lambda width: pipeline.model.solver(asked(width=width)).schedule.sigmas
     assert levels(64) == levels(640)
