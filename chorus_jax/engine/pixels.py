@@ -6,7 +6,7 @@ differ. So a video made by other code is never served, however small the change.
 
 from typing import Final
 
-DIGEST: Final = "dbbf6ca5001c0427"
+DIGEST: Final = "8cf3ec3fa4d00a4d"
 
 # The code that decides pixels, relative to the repository: it computes them, chooses
 # sources, or compares prompts with stored embeddings and digests.

@@ -14,6 +14,7 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.ltx2.config import LTX2Config
+from chorus_jax.families.ltx2.preparing import guidance_of
 from chorus_jax.families.ltx2.sizes import PARTS, LTX2Sizes
 from chorus_jax.families.ltx2.variants import defaults_of
 from chorus_jax.families.protocols import SoundModel, VideoModel
@@ -195,6 +196,12 @@ def test_a_freed_text_encoder_leaves_what_it_read(ltx2_weights):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="was freed"):
         loaded.condition([asked("a gray circle")])
+
+
+def test_an_audio_scale_below_1_is_no_guidance():
+    quiet = asked(joint=AudioVideoGuidance(audio_scale=0.5))
+    video, audio = guidance_of([quiet, asked()], 2).scales
+    assert video.text.tolist() == [3.0, 3.0] and audio.text.tolist() == [1.0, 3.0]
 
 
 def test_guidance_of_both_streams_is_of_the_recipe(pipeline):
