@@ -12,8 +12,9 @@ class AudioVideoGuidance:
     """Guidance settings that only models of audio and video have.
 
     Attributes:
-        audio_scale: the classifier-free guidance scale of the audio; None for the
-            request's `guidance_scale`. Used only if `guidance_scale` is above 1.
+        audio_scale: the classifier-free guidance scale of the audio, up to 1 for none;
+            None for the request's `guidance_scale`. Used only if `guidance_scale` is
+            above 1.
         audio_perturbed: the scale of spatio-temporal guidance of the audio; None for
             the video's. Used only if the request has such guidance.
         joint: the guidance scale of the video against a pass without attention between

@@ -16,7 +16,7 @@ class GuidanceSchedule:
 
     Attributes:
         levels: noise levels between 0 and 1, falling.
-        scales: scales of classifier-free guidance; 1 for none.
+        scales: scales of classifier-free guidance; up to 1 for none.
         perturbed_scales: scales of spatio-temporal guidance; 0 for none.
         rescales: how far the standard deviation of the guided output is rescaled to
             that of the prompt's output, 0 to 1, where there is spatio-temporal
@@ -72,8 +72,19 @@ class GuidanceSchedule:
         """Whether steps at these noise levels have different guidance; None for steps
         at all levels."""
         used = range(len(self.levels)) if levels is None else self.entries(levels)
-        columns = (self.scales, self.perturbed_scales, self.rescales, self.layers)
+        columns = (
+            self.prompt_weights,
+            self.perturbed_scales,
+            self.rescales,
+            self.layers,
+        )
         return len({tuple(column[i] for column in columns) for i in used}) > 1
+
+    @property
+    def prompt_weights(self) -> tuple[float, ...]:
+        """The weight of the prompt's output against the negative prompt's: `scales`,
+        or 1 where these are smaller, which is no guidance."""
+        return tuple(max(scale, 1.0) for scale in self.scales)
 
     @property
     def guided(self) -> bool:

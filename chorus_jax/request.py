@@ -50,9 +50,8 @@ class Request:
             prompt is not evaluated.
         seed: the seed of the noise, 0 to 2**32 - 1; None for a random one.
         guidance_scale_high: the guidance scale of the high-noise steps of a model with
-            two transformers; None for `guidance_scale`.
-        guidance_scale_low: the guidance scale of its low-noise steps; None for
-            `guidance_scale`.
+            two transformers, up to 1 for none; None for `guidance_scale`.
+        guidance_scale_low: the guidance scale of its low-noise steps, likewise.
         inputs: the images that an image-to-video model begins with, keyframes, or a
             video to begin from.
         fps: the frames per second that the video is made for, for models that read it

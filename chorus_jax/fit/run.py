@@ -174,7 +174,8 @@ def assembled(outline: Outline, parts: Mapping[str, Any], options: LoadOptions) 
     A `VideoModel` without fingerprints, which abstract weights do not have.
     """
     rules = Rules(WordLevel({PAD: 0}, unk_token=PAD))
-    return outline.assemble(parts, Tokenizer(rules, PAD, outline.text_limit), options)
+    tokenizer = Tokenizer(rules, PAD, outline.text_limit, clean=str.strip)
+    return outline.assemble(parts, tokenizer, options)
 
 
 def with_inputs(request: Request, outline: Outline, image: bool) -> Request:

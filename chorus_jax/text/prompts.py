@@ -1,13 +1,11 @@
 """Prompts to text embeddings: cleaning, tokenising, truncation and encoding.
 
-Independent of guidance and of the model that reads the embeddings. Cleaning, tokens and
-zeroed padding follow diffusers' WanPipeline (pipelines/wan/pipeline_wan.py).
+Independent of guidance and of the model that reads the embeddings. Tokens and zeroed
+padding follow diffusers' WanPipeline (pipelines/wan/pipeline_wan.py).
 """
 
 import hashlib
-import html
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,9 +22,6 @@ from chorus_jax.text.token_rules import read_rules
 
 # Lengths that the encoder is compiled for, besides the limit.
 BUCKETS = (64, 128, 256, 512)
-# Characters of a prompt that are repaired, several times what a model reads. Repairing
-# a million short lines takes half a minute.
-REPAIRED = 2**14
 
 
 @runtime_checkable
@@ -99,12 +94,20 @@ class Tokenizer:
     Attributes:
         rules: the tokenizer of the tokenizers library.
         limit: the most tokens of a prompt; the text beyond them is cut.
+        clean: changes a prompt before it is split, as the makers of its model do.
         fingerprint: SHA-256 digest of the rules.
     """
 
-    def __init__(self, rules: Rules, pad: str, limit: int = 512):
+    def __init__(
+        self,
+        rules: Rules,
+        pad: str,
+        limit: int = 512,
+        *,
+        clean: Callable[[str], str],
+    ):
         """`pad` is the padding token of the rules."""
-        self.rules, self.limit = rules, limit
+        self.rules, self.limit, self.clean = rules, limit, clean
         self.fingerprint = hashlib.sha256(rules.to_str().encode()).hexdigest()
         rules.enable_truncation(limit)
         rules.enable_padding(
@@ -115,9 +118,11 @@ class Tokenizer:
         )
 
     @classmethod
-    def load(cls, folder: str | Path, limit: int = 512) -> "Tokenizer":
+    def load(
+        cls, folder: str | Path, limit: int = 512, *, clean: Callable[[str], str]
+    ) -> "Tokenizer":
         """The tokenizer in a local folder. Raises a ValueError if there is none."""
-        return cls(*read_rules(folder), limit)
+        return cls(*read_rules(folder), limit, clean=clean)
 
     @property
     def size(self) -> int:
@@ -128,7 +133,7 @@ class Tokenizer:
         """Tokens of the cleaned prompts. Raises a ValueError if there are none."""
         if isinstance(prompts, str) or not prompts:
             raise ValueError(f"expected a list of one or more prompts, got {prompts!r}")
-        texts = [clean(prompt) for prompt in prompts]
+        texts = [self.clean(prompt) for prompt in prompts]
         encoding = self.rules.encode_batch(texts)
         ends = [max(end for _, end in row.offsets) for row in encoding]
         cut = (
@@ -224,21 +229,6 @@ class PromptEncoder:
     def free(self) -> None:
         """Releases the encoder; remembered prompts still work."""
         self.encoder = None
-
-
-def clean(prompt: str) -> str:
-    """A prompt with repaired text encoding and HTML entities, and with single blanks
-    between words.
-
-    Beyond the first `REPAIRED` characters, only blanks are changed.
-    """
-    text, rest = prompt[:REPAIRED], prompt[REPAIRED:]
-    # Printable ASCII without entities has nothing to repair, and needs no ftfy.
-    if not (text.isascii() and text.isprintable()) or "&" in text:
-        import ftfy
-
-        text = html.unescape(html.unescape(ftfy.fix_text(text)))
-    return re.sub(r"\s+", " ", (text + rest).strip()).strip()
 
 
 def encode(encoder: TextEncoder, tokens: Tokens) -> Conditioning:

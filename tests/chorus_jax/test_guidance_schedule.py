@@ -33,6 +33,15 @@ def test_a_request_with_it_runs_the_passes_that_any_step_needs():
         request.changed(perturbed=SpatioTemporalGuidance((1,)))
 
 
+def test_scales_below_1_are_no_guidance():
+    """Not guidance towards the negative prompt."""
+    low = replace(GIVEN, scales=(0.5, 6.0, 0.0))
+    assert low.guided and low.prompt_weights == (1.0, 6.0, 1.0)
+    assert not replace(GIVEN, scales=(0.5, 0.2, 0.0)).guided
+    off = dict(perturbed_scales=(0.0,) * 3, rescales=(0.0,) * 3, layers=((),) * 3)
+    assert not replace(low, **off, scales=(0.5, 1.0, 0.0)).changes()
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [

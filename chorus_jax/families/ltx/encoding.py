@@ -1,4 +1,8 @@
-"""Encodes given frames, and inserts their latents into a video's initial noise."""
+"""Encodes given frames, and inserts their latents into a video's initial noise.
+
+Source: Lightricks/LTX-Video, ltx_video/inference.py
+(load_image_to_tensor_with_resize_and_crop); diffusers' LTXConditionPipeline.
+"""
 
 from collections.abc import Sequence
 
@@ -17,7 +21,7 @@ from chorus_jax.families.ltx_shared.given_frames import (
 )
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.media.input_video import InputVideo
-from chorus_jax.media.inputs import resized
+from chorus_jax.media.inputs import covering
 from chorus_jax.request import Request
 
 
@@ -67,8 +71,7 @@ def encoded(vae: LTXVAE, request: Request) -> list[Float[Array, "1 f h w c"]]:
 def video_latents(
     vae: LTXVAE, video: InputVideo, request: Request
 ) -> Float[Array, "1 f h w c"]:
-    """The normalised latents of the video that a request begins from, squeezed to its
-    size."""
+    """The normalised latents of the video that a request begins from."""
     clip = video.frames[: request.frames]
     frames = fitted(clip, request.height, request.width)
     return encode(vae, jnp.asarray(frames)[None])
@@ -77,6 +80,7 @@ def video_latents(
 def fitted(
     clip: UInt8[np.ndarray, "f y x 3"], height: int, width: int
 ) -> Float32[np.ndarray, "f h w 3"]:
-    """The frames in [-1, 1], resized to the video's size without cropping."""
-    frames = [resized(frame, height, width, Resampling.LANCZOS) for frame in clip]
-    return 2 * np.stack(frames) - 1
+    """The frames in [-1, 1], scaled to cover the video's size and cropped at the
+    centre."""
+    frames = [covering(frame, height, width, Resampling.LANCZOS) for frame in clip]
+    return 2 * (np.stack(frames).astype(np.float32) / 255) - 1

@@ -99,7 +99,7 @@ def scales(requests: Sequence[Request], solver: Solver) -> Array | None:
         return None
     if schedule is None:
         return jnp.array([request.guidance_scale for request in requests], jnp.float32)
-    rows = np.array(schedule.scales, np.float32)[entries(schedule, solver)]
+    rows = np.array(schedule.prompt_weights, np.float32)[entries(schedule, solver)]
     return jnp.asarray(np.repeat(rows[:, None], len(requests), axis=1))
 
 

@@ -88,7 +88,10 @@ def guidance_of(requests: Sequence[Request], depth: int) -> JointGuidance:
     pairs = list(zip(requests, settings))
     texts = [
         [request.guidance_scale for request in requests],
-        [chosen(x.audio_scale, request.guidance_scale) for request, x in pairs],
+        [
+            max(chosen(x.audio_scale, request.guidance_scale), 1.0)
+            for request, x in pairs
+        ],
     ]
     strengths = [
         [one.scale for one in perturbed],

@@ -82,7 +82,9 @@ class SharedLTXModel(SingleStreamModel):
         """
         sizes = cls.folder.sizes.read(folder, options.transformer)
         limit = sizes.transformer.text_limit
-        tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
+        # Unlike Wan's, the makers of LTX only strip prompts: LTXVideoPipeline's
+        # _text_preprocessing, and ltx-core's text_encoders/gemma/tokenizer.py.
+        tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit, clean=str.strip)
         must_know(sizes.text_encoder.vocab, tokenizer)
         stored = cls.folder.names(options.transformer)
         card = Card.read(folder)

@@ -27,9 +27,10 @@ def experts(timesteps: tuple[float, ...], boundary: float | None) -> tuple[str, 
 
 
 def guidance_of(request: Request, expert: str) -> float:
-    """The guidance scale of a request in the steps of an expert."""
+    """The guidance scale of a request in the steps of an expert, at least 1: smaller
+    scales mean no guidance too, but would steer towards the negative prompt."""
     high, low = request.guidance_scales
-    return low if expert == LOW else high
+    return max(low if expert == LOW else high, 1.0)
 
 
 def check_boundary(boundary: float | None, paired: bool) -> None:

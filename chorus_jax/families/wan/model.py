@@ -54,6 +54,7 @@ from chorus_jax.nets.rotary import rotary_table
 from chorus_jax.nets.tokens import Size, to_patches
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
+from chorus_jax.text.cleaning import clean
 from chorus_jax.text.prompts import Tokenizer, Tokens
 
 
@@ -101,7 +102,7 @@ class WanModel(SingleStreamModel):
         """
         sizes, card = Sizes.read(folder, options.transformer), Card.read(folder)
         limit = sizes.transformer.text_limit
-        tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
+        tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit, clean=clean)
         must_know(sizes.text_encoder.vocab, tokenizer)
         stored = stored_names(options.transformer)
         classes = parts_of(card, options.transformer)

@@ -10,6 +10,7 @@ from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.wan.parts import PARTS
 from chorus_jax.families.wan.sizes import Sizes
+from chorus_jax.text.cleaning import clean
 from chorus_jax.text.prompts import Tokenizer
 from chorus_jax.training.recipes import RECIPES
 from chorus_jax.training.tokenizer import vocabulary_size
@@ -69,7 +70,7 @@ def test_the_sizes_are_those_of_the_recipe(folder, transformer):
 
 def test_every_word_of_the_world_is_known(folder):
     limit = RECIPES["shapes"]().transformer.text_limit
-    tokenizer = Tokenizer.load(folder / "tokenizer", limit)
+    tokenizer = Tokenizer.load(folder / "tokenizer", limit, clean=clean)
     first = tokenizer(["xyzzy", *vocabulary()]).ids[:, 0]
     assert first[0] not in first[1:]
     assert len(set(first)) == len(vocabulary()) + 1

@@ -168,7 +168,7 @@ def test_a_prompt_is_cleaned_and_tokenised_once(engine, monkeypatch):
     rules = tokenizer.rules
     monkeypatch.setattr(tokenizer, "rules", Rules())
     once = lambda prompt: cleaned.append(prompt) or prompt
-    monkeypatch.setattr("chorus_jax.text.prompts.clean", once)
+    monkeypatch.setattr(tokenizer, "clean", once)
     engine.generate(small(seed=3))
     assert cleaned.count(RED) == split.count(RED) == 1
 

@@ -176,6 +176,13 @@ def test_what_is_not_in_a_folder_is_as_the_makers_have_it(ltx_weights_091):
     assert (sizes.vae.decode_timestep, sizes.vae.decode_noise) == (0.05, 0.025)
 
 
+def test_prompts_are_stripped_and_otherwise_left(ltx_weights):
+    """As the makers do; Wan's would repair them."""
+    texts = ("a  “red”\ncircle &amp; left", "blue\t\tsquare")
+    request = small(prompt=f" {texts[0]} ", negative_prompt=f"\n{texts[1]}\n")
+    assert Pipeline.load(ltx_weights).model.tokens([request]).texts == texts
+
+
 def test_weights_of_other_families_are_refused(weights):
     with pytest.raises(ValueError, match="of the family 'wan', not 'ltx'"):
         LTXSizes.read(weights)

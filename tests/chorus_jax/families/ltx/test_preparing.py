@@ -13,6 +13,7 @@ from chorus_jax.denoise.region import Region
 from chorus_jax.denoise.state import SourceLatents
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.forward import TRANSFORMER, evaluate
+from chorus_jax.families.ltx.preparing import scales
 from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.nets.guidance import guided
 from chorus_jax.request import Request
@@ -80,6 +81,14 @@ def test_each_step_has_its_own_guidance(pipeline):
         sigmas = solver.schedule.sigmas
         latents = latents + (sigmas[i + 1] - sigmas[i]) * mixed
     np.testing.assert_allclose(video.latents, latents[0], atol=1e-4)
+
+
+def test_a_scale_below_1_is_no_guidance(pipeline):
+    low, none = (replace(VARIED, scales=(scale, 5.0)) for scale in (0.0, 1.0))
+    low, none = (small(guidance_schedule=schedule) for schedule in (low, none))
+    table = scales([low], pipeline.model.solver(low))
+    assert set(np.ravel(table)) == {1.0, 5.0}
+    np.testing.assert_array_equal(table, scales([none], pipeline.model.solver(none)))
 
 
 def test_rows_of_no_perturbation_are_not_rescaled():

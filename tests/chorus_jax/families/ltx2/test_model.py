@@ -14,6 +14,7 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.ltx2.config import LTX2Config
+from chorus_jax.families.ltx2.preparing import guidance_of
 from chorus_jax.families.ltx2.sizes import PARTS, LTX2Sizes
 from chorus_jax.families.ltx2.variants import defaults_of
 from chorus_jax.families.protocols import SoundModel, VideoModel
@@ -123,6 +124,13 @@ def test_it_is_a_model_with_sound(pipeline):
     assert pipeline.model.geometry(asked(fps=48)).streams[1] == ("audio", (9, 8))
 
 
+def test_prompts_are_stripped_and_otherwise_left(pipeline):
+    """As the makers do; Wan's would repair them."""
+    texts = ("a  “red”\ncircle &amp; left", "blue\t\tsquare")
+    request = asked(f" {texts[0]} ", negative_prompt=f"\n{texts[1]}\n")
+    assert pipeline.model.tokens([request]).texts == texts
+
+
 def test_levels_do_not_count_tokens_unless_told(pipeline, monkeypatch):
     levels = lambda width: pipeline.model.solver(asked(width=width)).schedule.sigmas
     assert levels(64) == levels(640)
@@ -188,6 +196,12 @@ def test_a_freed_text_encoder_leaves_what_it_read(ltx2_weights):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="was freed"):
         loaded.condition([asked("a gray circle")])
+
+
+def test_an_audio_scale_below_1_is_no_guidance():
+    quiet = asked(joint=AudioVideoGuidance(audio_scale=0.5))
+    video, audio = guidance_of([quiet, asked()], 2).scales
+    assert video.text.tolist() == [3.0, 3.0] and audio.text.tolist() == [1.0, 3.0]
 
 
 def test_guidance_of_both_streams_is_of_the_recipe(pipeline):

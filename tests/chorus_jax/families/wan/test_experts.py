@@ -190,6 +190,14 @@ def test_an_expert_without_guidance_does_not_take_it_from_the_other(high, low):
         np.testing.assert_array_equal(scales([request], expert), [scale])
 
 
+@pytest.mark.parametrize("high, low", [(4.0, 0.0), (0.5, 3.0)])
+def test_a_scale_below_1_is_no_guidance(high, low):
+    """Not guidance towards the negative prompt."""
+    request = small(guidance_scale_high=high, guidance_scale_low=low)
+    for expert, scale in ((HIGH, high), (LOW, low)):
+        np.testing.assert_array_equal(scales([request], expert), [max(scale, 1.0)])
+
+
 def test_the_card_keeps_the_boundary_and_the_parts_are_no_alternatives(folder):
     card = Card.read(folder)
     assert card.settings == {"boundary_ratio": BOUNDARY}

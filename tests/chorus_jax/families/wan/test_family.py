@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from chorus_jax.devices import sharding
+from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.describing import attention_lines
 from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.request import Request
 from kernels_pallas import dispatch
 
 WAN = WanConfig.t2v_1_3b()
@@ -21,6 +23,12 @@ def on(monkeypatch):
         monkeypatch.setattr(sharding, "platform", lambda: platform)
 
     return pretend
+
+
+def test_prompts_are_cleaned(weights):
+    request = Request(" a  “red”\ncircle &amp; left", "blue\t\tsquare", seed=0)
+    tokens = Pipeline.load(weights).model.tokens([request])
+    assert tokens.texts == ('a "red" circle & left', "blue square")
 
 
 def test_a_tpu_has_its_kernels(on):

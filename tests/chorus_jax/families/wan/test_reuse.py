@@ -35,6 +35,7 @@ from chorus_jax.nets.clip_image import CLIPImageConfig
 from chorus_jax.nets.t5 import T5Encoder
 from chorus_jax.nets.tokens import from_patches, to_patches
 from chorus_jax.request import Request
+from chorus_jax.text.cleaning import clean
 from chorus_jax.text.prompts import Tokenizer
 from chorus_jax.token_budgets import TokenBudgets, TokenGroup
 from tests.chorus_jax.conftest import random_part, tiny_configs
@@ -70,7 +71,7 @@ def small(variant, prompt=RED, **changes):
 @pytest.fixture(scope="module")
 def model_of(weights):
     """A function: a model of a variant with tiny random weights."""
-    tokenizer, made = Tokenizer.load(weights / "tokenizer"), {}
+    tokenizer, made = Tokenizer.load(weights / "tokenizer", clean=clean), {}
     configs = tiny_configs()
     shared = {
         "vae": random_part(WanVAE, configs["vae"]),
