@@ -9,7 +9,8 @@ from convert import ltx2_source, ltx_source
 from convert.family import WAN, Kind
 from convert.ltx2_family import LTX2
 from convert.ltx_family import LTX
-from convert.opening import PartsApart, open_source
+from convert.opening import open_source
+from convert.parts_apart import PartsApart
 from convert.source import Source
 
 

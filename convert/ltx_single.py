@@ -15,7 +15,7 @@ from chorus_jax import json_file
 from convert import ltx_inferred, ltx_upsampler
 from convert.forms import open_part
 from convert.hub import resolved
-from convert.opening import PartsApart
+from convert.parts_apart import PartsApart
 from convert.source import ORIGINAL, PARTS, Component, Source, open_component, read_json
 from convert.tensors import SourceTensor, metadata
 from convert.tokenizer_files import TokenizerSource, open_tokenizer, tokenizer_in
@@ -87,14 +87,18 @@ def is_single(tensors: Tensors) -> bool:
     return not sound and _prefix("transformer", names) is not None
 
 
-def read_single(file: Path) -> SingleFile:
+def read_single(file: Path, state: str | None = None) -> SingleFile:
     """Opens the parts of an LTX-Video file; reads headers only.
+
+    Args:
+        file: the file.
+        state: the name of a state dict, for a torch file with several.
 
     Raises:
         ValueError: if the file has no such parts, or is damaged.
     """
     check_present(file)
-    tensors, parts = read_weights([file]), {}
+    tensors, parts = read_weights([file], state), {}
     config = metadata_config(file)
     for part in MARKERS:
         own = _of_part(part, tensors)
@@ -141,10 +145,13 @@ def open_single(file: Path, given: PartsApart) -> tuple[Source, Mapping[str, Any
         and no scheduler unless one is given.
 
     Raises:
-        ValueError: for missing parts, naming the options for them.
+        ValueError: for missing parts, naming the options for them, and for options that
+            apply to no file.
     """
     check_known(given, (*PARTS, UPSAMPLER), "LTX-Video")
-    single = read_single(file.absolute())
+    given.check_choices(file)
+    own = None if "transformer" in given.parts else given.state
+    single = read_single(file.absolute(), own)
     parts = dict(single.parts)
     for name, path in given.parts.items():
         parts[name] = _part(name, path.absolute(), given)
@@ -199,8 +206,8 @@ def _part(name: str, path: Path, given: PartsApart) -> Component:
     if name == UPSAMPLER:
         return read_upsampler(path)
     if name not in MARKERS:
-        return open_part(name, path, given.state)
-    parts = read_single(path).parts
+        return open_part(name, path)
+    parts = read_single(path, given.state_of(name)).parts
     if name not in parts:
         raise ValueError(f"{path} holds no {name} of an LTX-Video, but {list(parts)}")
     return parts[name]
@@ -237,4 +244,4 @@ def _tokenizer(given: PartsApart) -> TokenizerSource | None:
     text = given.parts.get("text_encoder")
     if text is None or not text.is_file():
         return None
-    return tokenizer_in(read_weights([text.absolute()], given.state))
+    return tokenizer_in(read_weights([text.absolute()]))

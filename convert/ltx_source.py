@@ -17,7 +17,7 @@ from convert.ltx_single import (
     read_upsampler,
 )
 from convert.ltx_versions import POSITIONS, Signs, version_of
-from convert.opening import PartsApart
+from convert.parts_apart import PartsApart
 from convert.source import (
     PARTS,
     Source,
