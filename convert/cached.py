@@ -17,7 +17,7 @@ from convert.conversion import Order, Prepared, check, convert, prepare, work
 from convert.digests import Progress, checked_digest
 from convert.families import family_of
 from convert.identity import digested, identity
-from convert.opening import PartsApart
+from convert.parts_apart import PartsApart
 from convert.progress import counting, shown
 from convert.source import Source
 

@@ -9,7 +9,8 @@ from convert import ltx2_source, ltx_source
 from convert.family import WAN, Kind
 from convert.ltx2_family import LTX2
 from convert.ltx_family import LTX
-from convert.opening import PartsApart, open_source
+from convert.opening import open_source
+from convert.parts_apart import PartsApart
 from convert.source import Source
 
 
@@ -43,7 +44,8 @@ def wan_pipeline(config: Any) -> str:
     return "WanImageToVideoPipeline" if conditioned else "WanPipeline"
 
 
-# The scheduler of the published Wan 2.1 pipelines.
+# The scheduler of the published Wan 2.1 pipelines; `flow_shift` is the one that
+# diffusers' converter writes for most models, whatever their authors run them with.
 WAN_SCHEDULER = {
     "_class_name": "UniPCMultistepScheduler",
     "num_train_timesteps": 1000,

@@ -22,7 +22,7 @@ from convert.ltx_single import (
     part_config,
     read_upsampler,
 )
-from convert.opening import PartsApart
+from convert.parts_apart import PartsApart
 from convert.source import ORIGINAL, Component, Source, open_component
 from convert.tensors import SourceTensor, metadata
 from convert.tokenizer_files import TokenizerSource, open_tokenizer
@@ -176,9 +176,11 @@ def open_single(file: Path, given: PartsApart) -> Source:
         The source; its scheduler is None unless one is given.
 
     Raises:
-        ValueError: for missing parts, naming the options for them.
+        ValueError: for missing parts, naming the options for them, and for options that
+            apply to no file.
     """
     check_known(given, (*parts_needed(), "text_encoder", UPSAMPLER), "LTX-2")
+    given.check_choices(file)
     single = read_single(file.absolute())
     parts = dict(single)
     for name, path in given.parts.items():

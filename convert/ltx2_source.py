@@ -8,7 +8,7 @@ from convert import gemma, ltx2_audio
 from convert.hub import resolved
 from convert.ltx2_single import is_single, open_single, without
 from convert.ltx_opening import INDEX, check_parts, recognised, with_upsampler
-from convert.opening import PartsApart
+from convert.parts_apart import PartsApart
 from convert.source import Source, common_folder, listing, open_component, read_json
 from convert.tokenizer_files import open_tokenizer
 

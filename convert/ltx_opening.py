@@ -7,7 +7,7 @@ from typing import Any
 
 from convert.hub import resolved
 from convert.ltx_single import UPSAMPLER, Tensors, read_upsampler
-from convert.opening import PartsApart
+from convert.parts_apart import PartsApart
 from convert.source import Source, common_folder, read_json
 from convert.weight_files import READERS, read_weights
 

@@ -15,7 +15,7 @@ from chorus_jax import json_file
 from convert import ltx_inferred, ltx_upsampler
 from convert.forms import open_part
 from convert.hub import resolved
-from convert.opening import PartsApart
+from convert.parts_apart import PartsApart
 from convert.source import ORIGINAL, PARTS, Component, Source, open_component, read_json
 from convert.tensors import SourceTensor, metadata
 from convert.tokenizer_files import TokenizerSource, open_tokenizer, tokenizer_in
@@ -87,14 +87,18 @@ def is_single(tensors: Tensors) -> bool:
     return not sound and _prefix("transformer", names) is not None
 
 
-def read_single(file: Path) -> SingleFile:
+def read_single(file: Path, state: str | None = None) -> SingleFile:
     """Opens the parts of an LTX-Video file; reads headers only.
+
+    Args:
+        file: the file.
+        state: the name of a state dict, for a torch file with several.
 
     Raises:
         ValueError: if the file has no such parts, or is damaged.
     """
     check_present(file)
-    tensors, parts = read_weights([file]), {}
+    tensors, parts = read_weights([file], state), {}
     config = metadata_config(file)
     for part in MARKERS:
         own = _of_part(part, tensors)
@@ -137,21 +141,27 @@ def open_single(file: Path, given: PartsApart) -> tuple[Source, Mapping[str, Any
         given: parts, tokenizer and scheduler in other files.
 
     Returns:
-        The source, and the config in the file's metadata. The source has no settings,
-        and no scheduler unless one is given.
+        The source, and the config in the metadata of the transformer's file. The source
+        has no settings, and no scheduler unless one is given.
 
     Raises:
-        ValueError: for missing parts, naming the options for them.
+        ValueError: for missing parts, naming the options for them, and for options that
+            apply to no file.
     """
     check_known(given, (*PARTS, UPSAMPLER), "LTX-Video")
-    single = read_single(file.absolute())
+    given.check_choices(file)
+    own = None if "transformer" in given.parts else given.state
+    single = read_single(file.absolute(), own)
     parts = dict(single.parts)
     for name, path in given.parts.items():
         parts[name] = _part(name, path.absolute(), given)
     missing = [name for name in PARTS if name not in parts]
     held = f"{file} holds {' and '.join(single.parts)} of an LTX-Video"
     source = completed(held, parts, missing, _tokenizer(given), given)
-    return replace(source, family="ltx"), single.config
+    apart, config = given.parts.get("transformer"), single.config
+    if apart is not None:
+        config = {} if apart.is_dir() else metadata_config(apart)
+    return replace(source, family="ltx"), config
 
 
 def check_known(given: PartsApart, known: Collection[str], family: str) -> None:
@@ -199,8 +209,8 @@ def _part(name: str, path: Path, given: PartsApart) -> Component:
     if name == UPSAMPLER:
         return read_upsampler(path)
     if name not in MARKERS:
-        return open_part(name, path, given.state)
-    parts = read_single(path).parts
+        return open_part(name, path)
+    parts = read_single(path, given.state_of(name)).parts
     if name not in parts:
         raise ValueError(f"{path} holds no {name} of an LTX-Video, but {list(parts)}")
     return parts[name]
@@ -237,4 +247,4 @@ def _tokenizer(given: PartsApart) -> TokenizerSource | None:
     text = given.parts.get("text_encoder")
     if text is None or not text.is_file():
         return None
-    return tokenizer_in(read_weights([text.absolute()], given.state))
+    return tokenizer_in(read_weights([text.absolute()]))

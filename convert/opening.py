@@ -1,12 +1,13 @@
 """Opens a Wan model: a folder, a hub cache, a single file, or files of single parts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from convert.forms import open_part
 from convert.hub import resolved
 from convert.original_folder import is_original, open_original, settings_of
+from convert.parts_apart import PartsApart
 from convert.source import (
     PARTS,
     Component,
@@ -21,25 +22,6 @@ from convert.unrecognised import refusal
 from convert.weight_files import check_present, read_weights
 
 
-@dataclass(frozen=True)
-class PartsApart:
-    """Files and options given in addition to a source, or to override its parts.
-
-    Attributes:
-        parts: files or folders of single parts, which replace the source's parts.
-        tokenizer: the folder or file of a tokenizer.
-        scheduler: a scheduler_config.json.
-        variant: the variant of the files in a diffusers folder, such as `fp16`.
-        state: the name of a state dict, for a torch file with several.
-    """
-
-    parts: Mapping[str, Path] = field(default_factory=dict)
-    tokenizer: Path | None = None
-    scheduler: Path | None = None
-    variant: str | None = None
-    state: str | None = None
-
-
 def open_source(path: Path, given: PartsApart = PartsApart()) -> Source:
     """Opens a Wan; reads headers only.
 
@@ -50,8 +32,9 @@ def open_source(path: Path, given: PartsApart = PartsApart()) -> Source:
 
     Raises:
         ValueError: if it is no Wan (saying what it seems to be), if a part is missing,
-            or if a file is damaged.
+            if a file is damaged, or if an option applies to no file.
     """
+    given.check_choices(path)
     if path.is_file() or path.is_symlink() and not path.is_dir():
         check_present(path)
         if "transformer" in given.parts:
@@ -109,7 +92,7 @@ def _part(name: str, path: Path, given: PartsApart) -> Component:
     check_present(path)
     if path.is_dir():
         return open_component(resolved(path), given.variant)
-    return open_part(name, path, given.state)
+    return open_part(name, path, given.state_of(name))
 
 
 def _tokenizer(given: PartsApart, base: Source | None) -> TokenizerSource | None:
@@ -118,7 +101,7 @@ def _tokenizer(given: PartsApart, base: Source | None) -> TokenizerSource | None
         return open_tokenizer(given.tokenizer.absolute())
     text = given.parts.get("text_encoder")
     if text is not None and text.is_file():
-        tokenizer_source = tokenizer_in(read_weights([text.absolute()], given.state))
+        tokenizer_source = tokenizer_in(read_weights([text.absolute()]))
         if tokenizer_source is not None:
             return tokenizer_source
     return None if base is None else base.tokenizer

@@ -7,7 +7,7 @@ from chorus_jax.checkpoints import card, shipped
 from convert.adapters import Adapter, merged
 from convert.dtypes import DEFAULT
 from convert.families import Convertible
-from convert.opening import PartsApart
+from convert.parts_apart import PartsApart
 from convert.source import OPTIONAL, PARTS, Source
 
 
@@ -41,7 +41,8 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--state",
-        help="which of several state dicts in a .pt, such as generator_ema",
+        help="which of several state dicts in the transformer's .pt, such as "
+        "generator_ema",
     )
     parser.add_argument(
         "--lora",

@@ -126,7 +126,9 @@ def add_model(make: argparse.ArgumentParser) -> None:
         help="which of several precisions of a model as published, such as fp16",
     )
     group.add_argument(
-        "--state", help="which of several state dicts in a .pt, such as generator_ema"
+        "--state",
+        help="which of several state dicts in the transformer's .pt, such as "
+        "generator_ema",
     )
     group.add_argument(
         "--config", metavar="NAME", help="settings: a name in configs, or a Python file"

@@ -30,7 +30,8 @@ class SourceFiles:
         skip_missing: whether LoRA weights for layers that the model lacks are left out.
         variant: the variant of the files in a folder of diffusers' layout, such as
             `fp16`.
-        state: the name of the state dict to read in a `.pt` file that holds several.
+        state: the name of the state dict to read in the transformer's `.pt` file, if it
+            holds several.
         cache: the folder of converted models; None for `converted_folder()`.
     """
 
@@ -88,11 +89,11 @@ def folder_of(
         )
     package("convert")
     cached = importlib.import_module("convert.cached")
-    opening = importlib.import_module("convert.opening")
+    parts_apart = importlib.import_module("convert.parts_apart")
     paths = {name: Path(path) for name, path in files.parts.items()}
     models = {name: path for name, path in paths.items() if name not in BESIDE}
     others = (paths.get(name) for name in BESIDE)
-    given = opening.PartsApart(models, *others, files.variant, files.state)
+    given = parts_apart.PartsApart(models, *others, files.variant, files.state)
     options = cached.SourceOptions(
         given, tuple(map(str, files.adapters)), files.skip_missing
     )

@@ -19,6 +19,7 @@ from convert.families import FAMILIES, family_of
 from convert.ltx2_family import LTX2
 from convert.ltx2_single import read_single
 from convert.ltx_single import metadata_config
+from convert.parts_apart import PartsApart
 from convert.tokenizer_files import FILES, JSON, open_tokenizer
 from tests.convert import made_ltx2
 
@@ -151,6 +152,13 @@ def test_float8_is_turned_back(version, tmp_path):
 def test_a_file_alone_says_what_is_missing(file):
     with pytest.raises(ValueError, match="--text-encoder PATH --tokenizer PATH"):
         ltx2_source.open_ltx2(file)
+
+
+def test_options_that_apply_to_no_file_are_refused(file):
+    with pytest.raises(ValueError, match="--state last chooses among the state dicts"):
+        ltx2_source.open_ltx2(file, PartsApart(state="last"))
+    with pytest.raises(ValueError, match="--variant fp16 chooses among the files of"):
+        ltx2_source.open_ltx2(file, PartsApart(variant="fp16"))
 
 
 def test_other_versions_and_files_without_sizes_are_refused(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from convert import gemma, ltx2_source
 from convert.families import FAMILIES, family_of
 from convert.ltx2_family import LTX2
-from convert.opening import PartsApart
+from convert.parts_apart import PartsApart
 from convert.source import Component
 
 

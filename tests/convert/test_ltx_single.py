@@ -17,9 +17,10 @@ from convert.conversion import prepare
 from convert.families import family_of
 from convert.ltx_single import read_single
 from convert.ltx_source import open_ltx
-from convert.opening import PartsApart
+from convert.parts_apart import PartsApart
 from convert.source import ORIGINAL
 from tests.convert import made, made_ltx
+from tests.convert.made_original import torch_file
 
 QUERY = "transformer_blocks.1.attn1.to_q"
 
@@ -29,7 +30,7 @@ def beside(tmp_path_factory):
     """The files of a text encoder and a tokenizer."""
     folder = tmp_path_factory.mktemp("beside")
     (folder / "spiece.model").write_bytes(made.words())
-    text = made.text_config(48)
+    text = made.text_config(48, umt5=False)
     save_file(made.state("text_encoder", "diffusers", text), folder / "t5.safetensors")
     return PartsApart(
         {"text_encoder": folder / "t5.safetensors"}, tokenizer=folder / "spiece.model"
@@ -235,6 +236,37 @@ def test_what_is_missing_is_named(tmp_path, capsys):
     assert main(["ltx", str(file), str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert "--text-encoder PATH --tokenizer PATH" in error
+
+
+def test_a_state_is_the_transformers(beside, tmp_path, capsys):
+    """Text encoder and tokenizer are read from torch files without nested states."""
+    spiece = np.frombuffer(made.words(), np.uint8)
+    text = load_file(beside.parts["text_encoder"]) | {"spiece_model": spiece}
+    torch_file(tmp_path / "t5.pt", text)
+    name = "ltx-video-2b-v0.9.5.safetensors"
+    file, state = made_ltx.write(tmp_path, name), made_ltx.state("0.9.5", 1)
+    torch_file(tmp_path / "x.pt", {"last": state, "ema": made_ltx.state("0.9.5", 2)})
+    parts = {"text_encoder": tmp_path / "t5.pt"}
+    apart = {"transformer": tmp_path / "x.pt", **parts}
+    for source, given in ((tmp_path / "x.pt", parts), (file, apart)):
+        read = open_ltx(source, PartsApart(given, state="last"))
+        tensors = read.components["transformer"].tensors
+        want = state[f"model.diffusion_model.{QUERY}.weight"]
+        np.testing.assert_array_equal(tensors[f"{QUERY}.weight"].read(), want)
+    with pytest.raises(ValueError, match="--state last chooses among the state dicts"):
+        open_ltx(file, PartsApart(parts, state="last"))
+    with pytest.raises(ValueError, match="--variant fp16 chooses among the files of"):
+        open_ltx(file, PartsApart(parts, variant="fp16"))
+
+
+def test_the_text_encoder_of_a_wan_is_refused(beside, tmp_path, capsys):
+    text = made.state("text_encoder", "diffusers", made.text_config(48))
+    save_file(text, tmp_path / "umt5.safetensors")
+    file = made_ltx.write(tmp_path, "ltx-video-2b-v0.9.5.safetensors")
+    args = ["ltx", str(file), str(tmp_path / "out"), "--dry-run", *options(beside)]
+    assert main([*args, "--text-encoder", str(tmp_path / "umt5.safetensors")]) == 1
+    message = capsys.readouterr().err
+    assert "it is a umT5 (each layer has its own position biases), but LTX-" in message
 
 
 @pytest.mark.parametrize(

@@ -135,13 +135,30 @@ def named_generator(files, tmp_path):
 
 
 def original_text_and_vae(files, tmp_path):
+    return [files / "wan.safetensors", *torch_parts(files, tmp_path)]
+
+
+def torch_parts(files, tmp_path):
+    """Options for the files of the other parts as Wan's authors publish them."""
     torch_file(tmp_path / "t5.pth", made.state("text_encoder", ORIGINAL, TEXT))
     torch_file(tmp_path / "vae.pth", made.state("vae", ORIGINAL, made.OLD_VAE))
     given = {"vae": tmp_path / "vae.pth", "text-encoder": tmp_path / "t5.pth"}
-    return [
-        files / "wan.safetensors",
-        *options(files, **given, tokenizer="spiece.model"),
-    ]
+    return options(files, **given, tokenizer="spiece.model")
+
+
+def named_generator_beside_torch_files(files, tmp_path):
+    words = named_generator(files, tmp_path)[:3]
+    return [*words, *torch_parts(files, tmp_path)]
+
+
+def named_generator_for_a_folder(files, tmp_path):
+    words = named_generator(files, tmp_path)[:3]
+    folder = parts_folder(files, tmp_path / "source")
+    save_file(
+        made.state("transformer", DIFFUSERS, made.WAN21, 7),
+        folder / "transformer" / "diffusion_pytorch_model.safetensors",
+    )
+    return [folder, "--transformer", *words]
 
 
 def gguf_in_whole(files, tmp_path):
@@ -162,6 +179,8 @@ FORMS = (
     diffusers_names,
     averaged_generator,
     named_generator,
+    named_generator_beside_torch_files,
+    named_generator_for_a_folder,
     original_text_and_vae,
     gguf_in_whole,
 )
@@ -361,6 +380,15 @@ def test_a_vae_of_another_model(files, tmp_path, capsys):
     assert "in_channels=48, but the latent channels is 16" in message
 
 
+def test_the_text_encoder_of_an_ltx_video(files, tmp_path, capsys):
+    state = made.state("text_encoder", DIFFUSERS, made.text_config(VOCAB, umt5=False))
+    save_file(state, tmp_path / "t5xxl.safetensors")
+    given = {"text-encoder": tmp_path / "t5xxl.safetensors"}
+    words = options(files, **given, tokenizer="spiece.model")
+    message = refused(tmp_path / "out", capsys, files / "wan.safetensors", *words)
+    assert "it is a T5 (layers share position biases), but Wan reads umT5" in message
+
+
 def test_a_tokenizer_of_another_model(files, tmp_path, capsys):
     (tmp_path / "spiece.model").write_bytes(made.words(VOCAB + 1))
     words = [files / "wan.safetensors", *options(files)]
@@ -399,3 +427,45 @@ def test_a_state_that_is_not_there(files, tmp_path, capsys):
     words = [tmp_path / "x.pt", "--state", "ema", *options(files)]
     message = refused(tmp_path / "out", capsys, *words)
     assert "has no state dict 'ema': it has generator" in message
+
+
+def gguf_transformer(files, tmp_path):
+    return gguf_in_whole(files, tmp_path)[0]
+
+
+def diffusers_folder_of_parts(files, tmp_path):
+    return parts_folder(files, tmp_path / "source")
+
+
+def original_release(files, tmp_path):
+    sizes = (False, made.WAN21, made.OLD_VAE, "Wan2.1_VAE.pth")
+    return made_original.write(tmp_path / "source", *sizes)
+
+
+def safetensors_transformer(files, tmp_path):
+    return files / "wan.safetensors"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        safetensors_transformer,
+        gguf_transformer,
+        diffusers_folder_of_parts,
+        original_release,
+    ],
+    ids=lambda form: form.__name__,
+)
+def test_a_state_that_no_transformer_has_is_refused(form, files, tmp_path, capsys):
+    words = [form(files, tmp_path), "--state", "ema", *torch_parts(files, tmp_path)]
+    message = refused(tmp_path / "out", capsys, *words)
+    assert "--state ema chooses among the state dicts of a transformer's torch" in (
+        message
+    )
+    assert f"is read from {words[0]}: leave --state out" in message
+
+
+def test_a_variant_of_single_files_is_refused(files, tmp_path, capsys):
+    words = [files / "wan.safetensors", "--variant", "fp16", *options(files)]
+    message = refused(tmp_path / "out", capsys, *words)
+    assert "--variant fp16 chooses among the files of a folder, but only" in message

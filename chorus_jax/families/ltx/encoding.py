@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, UInt8
+from jaxtyping import Array, ArrayLike, Float, Float32, UInt8
 from PIL.Image import Resampling
 
 from chorus_jax.families.forward import Latents
@@ -26,15 +26,18 @@ from chorus_jax.request import Request
 
 
 def with_given(
-    vae: LTXVAE,
     noise: Latents,
-    requests: Sequence[Request],
+    rows: Sequence[Sequence[Float[ArrayLike, "1 f h w c"]]],
     layout: FrameLayout,
 ) -> Latents:
-    """Initial noise with the latents of given frames mixed in by strength. The requests
-    have one layout."""
+    """Initial noise with the latents of given frames mixed in by strength.
+
+    Args:
+        noise: the initial noise of a batch.
+        rows: for each request the latents of its given frames and clips.
+        layout: the layout of these, which is that of all requests.
+    """
     video = noise[VIDEO] if isinstance(noise, dict) else noise
-    rows = [encoded(vae, request) for request in requests]
     items = [jnp.concatenate(latents) for latents in zip(*rows, strict=True)]
     extra, done = [], 0
     plane = video.shape[2] * video.shape[3]
@@ -59,13 +62,12 @@ def mixed(noise: Array, latents: Array, strength: float) -> Array:
     return (1 - strength) * noise + strength * latents
 
 
-def encoded(vae: LTXVAE, request: Request) -> list[Float[Array, "1 f h w c"]]:
-    """The normalised latents of each given frame or clip: the posterior's mean."""
-    size = (request.height, request.width)
-    return [
-        encode(vae, jnp.asarray(fitted(keyframe.frames, *size))[None])
-        for keyframe in keyframes(request.inputs, request.frames)
-    ]
+def encoded(vae: LTXVAE, request: Request, item: int) -> Float[Array, "1 f h w c"]:
+    """The normalised latents of a request's given frame or clip with index `item` (see
+    `keyframes`): the posterior's mean."""
+    clip = keyframes(request.inputs, request.frames)[item].frames
+    frames = fitted(clip, request.height, request.width)
+    return encode(vae, jnp.asarray(frames)[None])
 
 
 def video_latents(

@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
-from chorus_jax.families.ltx.encoding import video_latents, with_given
+from chorus_jax.families.ltx.encoding import encoded, video_latents, with_given
 from chorus_jax.families.ltx.preparing import perturbation, prepare, scales
 from chorus_jax.families.ltx.schedule import TokenShift, schedule_of
 from chorus_jax.families.ltx.sizes import FPS, LTXSizes, parts_of, stored_names
 from chorus_jax.families.ltx_shared.folder import LevelSchedule, LTXFolder
-from chorus_jax.families.ltx_shared.given_frames import VIDEO
+from chorus_jax.families.ltx_shared.given_frames import VIDEO, keyframes
 from chorus_jax.families.ltx_shared.model import SharedLTXModel
 from chorus_jax.families.ltx_shared.upsampler import with_statistics
 from chorus_jax.families.protocols import RunStart
+from chorus_jax.families.remembering import EncodedInputs
 from chorus_jax.families.single_stream.block import BRANCHES
 from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.request import Request
@@ -39,6 +42,7 @@ class LTXModel(SharedLTXModel):
     ):
         """`options` are those of `SharedLTXModel`."""
         super().__init__(parts, tokenizer, schedule, **options)
+        self.encoded = EncodedInputs()
 
     @property
     def numerics(self) -> str:
@@ -106,7 +110,27 @@ class LTXModel(SharedLTXModel):
         layout = self.sizes.layout(requests[0])
         if layout is None:
             return noise
-        return with_given(self.vae, noise, requests, layout)
+        rows = [self.given_latents(request, start.tenant) for request in requests]
+        return with_given(noise, rows, layout)
+
+    def given_latents(self, request: Request, tenant: str) -> list[np.ndarray | Array]:
+        """The latents of each given frame or clip of a request, remembered for this
+        tenant: a hit begins from them at several noise levels."""
+        inputs, size = request.inputs, (request.height, request.width)
+        assert inputs is not None
+        key = (self.fingerprints["vae"], inputs.digest, request.frames, *size)
+        return [
+            self.encoded(
+                tenant, (*key, item), partial(encoded, self.vae, request, item)
+            )
+            for item in range(len(keyframes(inputs, request.frames)))
+        ]
+
+    def forget_prompts(self, tenant: str | None = None) -> None:
+        """Forgets what is remembered of a tenant's prompts and given frames (None: of
+        all)."""
+        super().forget_prompts(tenant)
+        self.encoded.forget(tenant)
 
     def enlarge(self, latents: Latents) -> dict[str, Array]:
         """The video's latents at twice the height and width, with the means and

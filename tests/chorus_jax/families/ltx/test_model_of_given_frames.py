@@ -11,6 +11,7 @@ from PIL import Image
 from chorus_jax.denoise import loop
 from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.families.ltx import model
 from chorus_jax.families.protocols import RunStart
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.intra_request import SkipSteps
@@ -192,6 +193,19 @@ def test_watched_embeddings_are_of_generated_tokens(ours):
         forward = transformer.forward(conditions["transformer"], noise, i)
         signals.append(np.asarray(forward.signal("embedding")))
     np.testing.assert_allclose(*signals, rtol=1e-6)
+
+
+def test_given_frames_are_encoded_once_for_a_tenant(ours, monkeypatch):
+    made, inputs = [], CASES["ends"][0]
+    counted = lambda vae, request, item: made.append(item) or jnp.zeros((1, 1, 2, 2, 4))
+    monkeypatch.setattr(model, "encoded", counted)
+    request = small(inputs=inputs)
+    for tenant in ("one", "one", "other"):
+        ours.model.given_latents(request, tenant)
+    assert made == [0, 1, 0, 1]
+    ours.model.forget_prompts("one")
+    assert {tenant for tenant, _ in ours.model.encoded.known} == {"other"}
+    ours.model.forget_prompts("other")
 
 
 def test_reuse_with_given_frames(ours):
