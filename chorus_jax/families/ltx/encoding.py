@@ -27,7 +27,7 @@ from chorus_jax.request import Request
 
 def with_given(
     noise: Latents,
-    rows: Sequence[Sequence[Float[ArrayLike, "1 f h w c"]]],
+    rows: Sequence[Sequence[Float[ArrayLike, "1 _ h w c"]]],
     layout: FrameLayout,
 ) -> Latents:
     """Initial noise with the latents of given frames mixed in by strength.
