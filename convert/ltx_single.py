@@ -141,8 +141,8 @@ def open_single(file: Path, given: PartsApart) -> tuple[Source, Mapping[str, Any
         given: parts, tokenizer and scheduler in other files.
 
     Returns:
-        The source, and the config in the file's metadata. The source has no settings,
-        and no scheduler unless one is given.
+        The source, and the config in the metadata of the transformer's file. The source
+        has no settings, and no scheduler unless one is given.
 
     Raises:
         ValueError: for missing parts, naming the options for them, and for options that
@@ -158,7 +158,10 @@ def open_single(file: Path, given: PartsApart) -> tuple[Source, Mapping[str, Any
     missing = [name for name in PARTS if name not in parts]
     held = f"{file} holds {' and '.join(single.parts)} of an LTX-Video"
     source = completed(held, parts, missing, _tokenizer(given), given)
-    return replace(source, family="ltx"), single.config
+    apart, config = given.parts.get("transformer"), single.config
+    if apart is not None:
+        config = {} if apart.is_dir() else metadata_config(apart)
+    return replace(source, family="ltx"), config
 
 
 def check_known(given: PartsApart, known: Collection[str], family: str) -> None:

@@ -16,7 +16,7 @@ from convert.ltx_single import (
     part_config,
     read_upsampler,
 )
-from convert.ltx_versions import POSITIONS, Signs, version_of
+from convert.ltx_versions import POSITIONS, Signs, folds_pixels, version_of
 from convert.parts_apart import PartsApart
 from convert.source import (
     PARTS,
@@ -29,7 +29,8 @@ from convert.source import (
 from convert.tokenizer_files import open_tokenizer
 
 # The pipeline classes in a model_index.json, with whether the model has causal
-# positions in time (0.9.5 and later). Nothing else in a folder shows that.
+# positions in time (0.9.5 and later). diffusers' converter writes LTXPipeline for 0.9.5
+# too (scripts/convert_ltx_to_diffusers.py), so the VAE is looked at as well.
 PIPELINES = {
     "LTXPipeline": False,
     "LTXConditionPipeline": True,
@@ -87,21 +88,18 @@ def open_ltx(path: Path, given: PartsApart = PartsApart()) -> Source:
 def _single(path: Path, given: PartsApart) -> Source:
     source, metadata = open_single(path, given)
     model, vae = (source.components[name] for name in ("transformer", "vae"))
-    # Without metadata the VAE shows the positions: since 0.9.5 its encoder folds pixels
-    # into channels.
-    folds = "compress_space_res" in str(vae.config.get("encoder_blocks"))
-    stored = metadata.get("transformer", {})
-    causal = model.config.get(POSITIONS, folds if not stored else False)
+    causal = model.config.get(POSITIONS, folds_pixels(vae.config))
     model = replace(model, config={**model.config, POSITIONS: causal})
     signs = Signs.of(model.config, vae.config, metadata or None)
-    scheduler = source.scheduler or _scheduler(path, metadata, causal)
+    file = given.parts.get("transformer", path)
+    scheduler = source.scheduler or _scheduler(file, metadata, causal)
     schedule_of(scheduler)  # raises for unsupported settings
     return replace(
         source,
         folder=common_folder(source),
         components={**source.components, "transformer": model},
         scheduler=scheduler,
-        settings=_settings(signs, [path.name]),
+        settings=_settings(signs, [file.name]),
     )
 
 
@@ -142,8 +140,9 @@ def _scheduler(
 def _folder(path: Path) -> Source:
     """Opens a folder in diffusers' layout.
 
-    Folders of 0.9.5 and later name LTXConditionPipeline. Their models were trained with
-    other temporal positions, which are therefore set in the transformer's config.
+    Models of 0.9.5 and later were trained with other temporal positions, which are set
+    in the transformer's config. They are recognised by their VAE, or by the pipeline
+    class LTXConditionPipeline.
     """
     folder = resolved(path)
     file = folder / INDEX
@@ -163,7 +162,8 @@ def _folder(path: Path) -> Source:
     check_parts(folder, index, known, "the models of LTX-Video 0.9.0 to 0.9.8")
     parts = {name: open_component(folder / name) for name in PARTS}
     model = parts["transformer"]
-    config = {POSITIONS: PIPELINES[name], **model.config}
+    causal = PIPELINES[name] or folds_pixels(parts["vae"].config)
+    config = {POSITIONS: causal, **model.config}
     parts["transformer"] = replace(model, config=config)
     if UPSAMPLER in index:  # as `chorus export` writes it
         parts[UPSAMPLER] = read_upsampler(folder / UPSAMPLER)

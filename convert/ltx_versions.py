@@ -14,7 +14,17 @@ from chorus_jax.families.ltx.versions import SIZES, VERSIONS
 
 POSITIONS = "causal_temporal_positioning"
 STEPS = "allowed_inference_steps"  # a metadata field of distilled models
-NUMBER = re.compile(r"(?<![\d.])0\.9(?:\.\d)?(?!\.?\d)")
+NUMBER = re.compile(r"(?<![\d.])0\.9(?:\.\d+)*(?!\d)")
+
+
+def folds_pixels(vae: Mapping[str, Any]) -> bool:
+    """Whether a VAE's encoder folds pixels into channels, as it does since 0.9.5.
+
+    The transformers beside such a VAE have causal positions in time. `vae` is its
+    config in either layout.
+    """
+    original, theirs = vae.get("encoder_blocks"), vae.get("down_block_types")
+    return "compress_space_res" in str(original) or "095" in str(theirs)
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,8 @@ class Signs:
 
 
 def version_of(signs: Signs, names: Sequence[str]) -> str | None:
-    """The version of a model, such as `0.9.8-dev`; None if it is ambiguous.
+    """The version of a model, such as `0.9.8-dev`; None if it is ambiguous, or if a
+    name gives the number of a version that it cannot be.
 
     Args:
         signs: the model's properties.
@@ -85,12 +96,24 @@ def version_of(signs: Signs, names: Sequence[str]) -> str | None:
         named = [version for version in fitting if _names(name.lower(), version)]
         if named:
             return named[-1] if len(named) == 1 else None
+        if _contradicts(name, fitting):
+            return None
     return fitting[0] if len(fitting) == 1 else None
 
 
 def _names(name: str, version: str) -> bool:
     """Whether a file name, in lower case, fits this version."""
     number, _, kind = version.partition("-")
-    numbers = [x if x.count(".") == 2 else f"{x}.0" for x in NUMBER.findall(name)]
     labelled = "distilled" if "distilled" in name else "dev"
-    return number in numbers and kind in ("", labelled)
+    return number in _numbers(name) and kind in ("", labelled)
+
+
+def _contradicts(name: str, versions: Sequence[str]) -> bool:
+    """Whether a file name gives version numbers, and none of these versions'."""
+    numbers = _numbers(name)
+    return bool(numbers) and numbers.isdisjoint(x.partition("-")[0] for x in versions)
+
+
+def _numbers(name: str) -> set[str]:
+    """The version numbers in a file name; `0.9` is 0.9.0."""
+    return {x if x.count(".") > 1 else f"{x}.0" for x in NUMBER.findall(name)}
