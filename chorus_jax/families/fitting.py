@@ -4,6 +4,7 @@ from jax.sharding import AbstractMesh, Mesh
 
 from chorus_jax.devices import sharding
 from chorus_jax.nets.context_parallel import split_of
+from chorus_jax.nets.t5 import T5Config
 from chorus_jax.nets.tokens import Size
 from chorus_jax.request import Request
 
@@ -64,6 +65,25 @@ def must_match(name: str, size: int | None, other: str, needed: int | None) -> N
         raise ValueError(
             f"the parts are of different models: the transformer has {name}={size}, "
             f"but the {other} is {needed}"
+        )
+
+
+def must_have_biases(encoder: T5Config, per_layer: bool, expected: str) -> None:
+    """Raises a ValueError for a T5 where umT5 is needed, or the other way round.
+
+    The two have the same width and differ in their position biases. With one layer they
+    are the same network.
+
+    Args:
+        encoder: config of the text encoder.
+        per_layer: whether each layer must have its own biases, as in umT5.
+        expected: the encoder that the model was trained with, for the message.
+    """
+    if encoder.depth > 1 and encoder.relative_bias_every_layer != per_layer:
+        kind = "T5 (layers share" if per_layer else "umT5 (each layer has its own"
+        raise ValueError(
+            f"the text encoder is of another model: it is a {kind} position biases), "
+            f"but {expected}; convert the model with that encoder and its tokenizer"
         )
 
 

@@ -32,7 +32,8 @@ OLD_VAE = replace(WanVAEConfig.wan21("float32"), width=4)
 NEW_VAE = replace(WanResidualVAEConfig.wan22("float32"), width=4, decoder_width=4)
 
 
-def text_config(vocab):
+def text_config(vocab, umt5=True):
+    """The text encoder of a Wan; with `umt5=False` of an LTX-Video."""
     return T5Config(
         width=TEXT_WIDTH,
         depth=2,
@@ -40,6 +41,7 @@ def text_config(vocab):
         mlp_width=24,
         vocab=vocab,
         head_width=8,
+        relative_bias_every_layer=umt5,
         dtype="float32",
     )
 

@@ -30,7 +30,7 @@ def beside(tmp_path_factory):
     """The files of a text encoder and a tokenizer."""
     folder = tmp_path_factory.mktemp("beside")
     (folder / "spiece.model").write_bytes(made.words())
-    text = made.text_config(48)
+    text = made.text_config(48, umt5=False)
     save_file(made.state("text_encoder", "diffusers", text), folder / "t5.safetensors")
     return PartsApart(
         {"text_encoder": folder / "t5.safetensors"}, tokenizer=folder / "spiece.model"
@@ -257,6 +257,16 @@ def test_a_state_is_the_transformers(beside, tmp_path, capsys):
         open_ltx(file, PartsApart(parts, state="last"))
     with pytest.raises(ValueError, match="--variant fp16 chooses among the files of"):
         open_ltx(file, PartsApart(parts, variant="fp16"))
+
+
+def test_the_text_encoder_of_a_wan_is_refused(beside, tmp_path, capsys):
+    text = made.state("text_encoder", "diffusers", made.text_config(48))
+    save_file(text, tmp_path / "umt5.safetensors")
+    file = made_ltx.write(tmp_path, "ltx-video-2b-v0.9.5.safetensors")
+    args = ["ltx", str(file), str(tmp_path / "out"), "--dry-run", *options(beside)]
+    assert main([*args, "--text-encoder", str(tmp_path / "umt5.safetensors")]) == 1
+    message = capsys.readouterr().err
+    assert "it is a umT5 (each layer has its own position biases), but LTX-" in message
 
 
 @pytest.mark.parametrize(

@@ -380,6 +380,15 @@ def test_a_vae_of_another_model(files, tmp_path, capsys):
     assert "in_channels=48, but the latent channels is 16" in message
 
 
+def test_the_text_encoder_of_an_ltx_video(files, tmp_path, capsys):
+    state = made.state("text_encoder", DIFFUSERS, made.text_config(VOCAB, umt5=False))
+    save_file(state, tmp_path / "t5xxl.safetensors")
+    given = {"text-encoder": tmp_path / "t5xxl.safetensors"}
+    words = options(files, **given, tokenizer="spiece.model")
+    message = refused(tmp_path / "out", capsys, files / "wan.safetensors", *words)
+    assert "it is a T5 (layers share position biases), but Wan reads umT5" in message
+
+
 def test_a_tokenizer_of_another_model(files, tmp_path, capsys):
     (tmp_path / "spiece.model").write_bytes(made.words(VOCAB + 1))
     words = [files / "wan.safetensors", *options(files)]

@@ -12,6 +12,7 @@ from chorus_jax.checkpoints import Card, config_from
 from chorus_jax.families.fitting import (
     latent_grid,
     must_divide,
+    must_have_biases,
     must_have_one_scale,
     must_match,
 )
@@ -42,6 +43,7 @@ PARTS = {
 }
 
 
+ENCODER = "LTX-Video reads T5-XXL v1.1 (PixArt-alpha/PixArt-XL-2-1024-MS, t5xxl)"
 ONE_STEP = ("euler", "renoise")  # solvers that use no velocities of earlier steps
 PREFIX = 2  # latents of a clip's beginning that stand beside the video's
 
@@ -86,6 +88,7 @@ class LTXSizes:
             reads = self.latent_upsampler.channels
             must_match("in_channels", model.in_channels, "upsampler's channels", reads)
         must_match("text_width", model.text_width, "text encoder's width", width)
+        must_have_biases(self.text_encoder, False, ENCODER)
 
     @classmethod
     def read(cls, folder: str | Path, transformer: str = TRANSFORMER) -> "LTXSizes":

@@ -10,6 +10,7 @@ from chorus_jax.checkpoints import Card, config_from
 from chorus_jax.families.fitting import (
     must_divide,
     must_fit,
+    must_have_biases,
     must_have_one_scale,
     must_match,
 )
@@ -25,6 +26,7 @@ from chorus_jax.nets.t5 import T5Config
 from chorus_jax.request import Request
 
 EXPANDED = "expand_timesteps"  # diffusers' name of a setting of the whole model
+ENCODER = "Wan reads umT5-XXL (google/umt5-xxl)"  # for messages
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Sizes:
         must_match("out_channels", wan.out_channels, "latent channels", channels)
         width = self.text_encoder.width
         must_match("text_width", wan.text_width, "text encoder's width", width)
+        must_have_biases(self.text_encoder, True, ENCODER)
         if self.transformer_2 not in (None, wan):
             raise ValueError(
                 "the two experts must have the same sizes and dtype, got "

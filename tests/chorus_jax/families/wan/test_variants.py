@@ -174,6 +174,14 @@ def test_parts_of_different_models_are_refused(vae, wan, message):
         Sizes(wan, vae, TEXT)
 
 
+def test_a_t5_in_place_of_umt5_is_refused():
+    plain = T5Config.t5_xxl()
+    with pytest.raises(ValueError, match="it is a T5 .* but Wan reads umT5-XXL"):
+        Sizes(WAN14, OLD, plain)
+    # With one layer there is no difference.
+    assert Sizes(WAN14, OLD, replace(plain, depth=1)).text_encoder.depth == 1
+
+
 def test_an_image_tower_of_other_tokens_is_refused():
     tower = replace(TOWER, side=112)
     with pytest.raises(ValueError, match="image_positions=514, but the tokens"):
