@@ -69,7 +69,7 @@ UNREAD = {
 
 ADVICE = (
     "If the model is to run with another, convert it with --scheduler FILE, a "
-    "scheduler_config.json that says so"
+    "scheduler_config.json that says so (in a folder of a whole LTX, replace it)"
 )
 
 

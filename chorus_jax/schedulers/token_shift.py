@@ -41,18 +41,14 @@ class TokenShift:
         """
         names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
         values: list[Any] = [scheduler.get(name) for name in names]
-        terminal = scheduler.get("shift_terminal")
-        numbers = [x for x in (*values, terminal or 0.0) if _is_number(x)]
-        fits = len(numbers) == 5 and values[0] != values[1] and 0 <= numbers[-1] < 1
-        if not fits:
-            fields = {name: scheduler.get(name) for name in (*names, "shift_terminal")}
+        if not all(map(_is_number, values)) or values[0] == values[1]:
+            fields = dict(zip(names, values, strict=True))
             raise ValueError(
                 "the scheduler file shifts levels by the number of tokens, which needs "
-                "two numbers of tokens, two shifts and a last level below 1: got "
-                f"{fields}"
+                f"two numbers of tokens and two shifts: got {fields}"
             )
         low, high, least, most = values
-        return cls((low, high), (least, most), terminal)
+        return cls((low, high), (least, most), terminal_of(scheduler))
 
     def sigmas(
         self, steps: int, tokens: int, shift: float = 1.0
@@ -69,10 +65,30 @@ class TokenShift:
         factor = shift * math.exp(tokens * slope + least - slope * low)
         levels: np.ndarray = np.linspace(1.0, 1 / steps, steps).astype(np.float32)
         levels = factor / (factor + (1 / levels - 1))
-        if self.terminal is None or levels[-1] == 1:
-            return levels
-        clean = 1 - levels
-        return 1 - clean / (clean[-1] / (1 - self.terminal))
+        return stretched(levels, self.terminal)
+
+
+def terminal_of(scheduler: Mapping[str, Any]) -> float | None:
+    """The `shift_terminal` of a scheduler_config.json; None if it has none, or 0, which
+    diffusers reads as none. Raises a ValueError unless it is a number below 1."""
+    terminal = scheduler.get("shift_terminal") or None
+    if terminal is None or _is_number(terminal) and 0 < terminal < 1:
+        return terminal
+    raise ValueError(
+        "the scheduler file stretches the noise levels, which needs a last level below "
+        f"1: got shift_terminal={terminal!r}"
+    )
+
+
+def stretched(
+    levels: Float32[np.ndarray, " steps"], terminal: float | None
+) -> Float32[np.ndarray, " steps"]:
+    """Noise levels stretched linearly from 1 on, so that the last one is `terminal`;
+    None leaves them as they are, and so does a single level of 1."""
+    if terminal is None or levels[-1] == 1:
+        return levels
+    clean = 1 - levels
+    return 1 - clean / (clean[-1] / (1 - terminal))
 
 
 def _is_number(value: Any) -> bool:

@@ -62,6 +62,14 @@ def test_the_vae_of_a_folder_shows_the_positions(pipeline, vae, causal, tmp_path
     assert source.settings == {"version": vae}
 
 
+def test_a_folder_of_another_scheduler_is_refused(tmp_path):
+    folder = model_folder(tmp_path, "LTXPipeline", "0.9.5")
+    file = folder / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps({"_class_name": "UniPCMultistepScheduler"}))
+    with pytest.raises(ValueError, match="says UniPCMultistepScheduler, which is not"):
+        open_ltx(folder)
+
+
 def parts_of(tmp_path, vae):
     text = part(tmp_path / "text_encoder", {})
     (tmp_path / "spiece.model").write_bytes(made.words())

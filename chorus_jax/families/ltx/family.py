@@ -9,7 +9,7 @@ from chorus_jax.families.ltx.model import LTXModel
 from chorus_jax.families.ltx.outlines import CARDS
 from chorus_jax.families.ltx.sizes import FPS, LTXSizes
 from chorus_jax.families.ltx.variants import PUBLISHED, defaults_of
-from chorus_jax.families.ltx_shared.base_family import SharedLTXFamily
+from chorus_jax.families.ltx_shared.base_family import SharedLTXFamily, with_file
 from chorus_jax.families.protocols import Defaults
 
 
@@ -24,6 +24,8 @@ class LTXFamily(SharedLTXFamily):
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""
-        settings = checkpoints.Card.read(folder).settings
-        version, distilled = settings.get("version"), settings.get("distilled")
-        return defaults_of(LTXSizes.read(folder, transformer), version, distilled)
+        card = checkpoints.Card.read(folder)
+        version = card.settings.get("version")
+        sizes = LTXSizes.read(folder, transformer)
+        defaults = defaults_of(sizes, version, card.settings.get("distilled"))
+        return with_file(defaults, card.scheduler)

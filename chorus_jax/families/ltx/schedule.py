@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from chorus_jax.schedulers.token_shift import TokenShift
+from chorus_jax.families.ltx_shared.scheduler_file import SchedulerFile
+from chorus_jax.schedulers.token_shift import TokenShift, stretched
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,12 @@ class LinearQuadratic:
 
     Attributes:
         threshold: how far the level falls in the linear half.
+        terminal: the last level before 0, to which the levels are stretched; None for
+            no stretching, as in all published models.
     """
 
     threshold: float = 0.025
+    terminal: float | None = None
 
     def sigmas(
         self, steps: int, tokens: int, shift: float = 1.0
@@ -41,7 +45,9 @@ class LinearQuadratic:
         curve = bend * place**2 + slope * place + bend * slow**2
         clean = np.where(place < slow, place * self.threshold / slow, curve)
         levels = (1 - clean).astype(np.float32)
-        return levels if shift == 1 else shift * levels / (1 + (shift - 1) * levels)
+        if shift != 1:
+            levels = shift * levels / (1 + (shift - 1) * levels)
+        return stretched(levels, self.terminal)
 
 
 def schedule_of(
@@ -51,6 +57,7 @@ def schedule_of(
     and 0.9.1 without such a file. Raises a ValueError for unsupported fields."""
     if scheduler is None:
         return TokenShift()
-    if not scheduler.get("use_dynamic_shifting", False):
-        return LinearQuadratic()
-    return TokenShift.stored(scheduler)
+    file = SchedulerFile.read(scheduler)
+    if file.dynamic:
+        return TokenShift.stored(scheduler)
+    return LinearQuadratic(terminal=file.terminal)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from chorus_jax.schedulers import stored
+from chorus_jax.families.ltx_shared.scheduler_file import SchedulerFile
 from chorus_jax.schedulers.token_shift import TokenShift
 
 # Of the distilled model; 0 follows the last one.
@@ -52,12 +52,7 @@ def schedule_of(scheduler: Mapping[str, Any] | None) -> FixedShift:
     """
     if scheduler is None:
         return FixedShift()
-    if not scheduler.get("use_dynamic_shifting", False):
-        stored.read(scheduler)
-        return FixedShift(TokenShift(shifts=(0.0, 0.0), terminal=None))
-    kind = scheduler.get("time_shift_type", "exponential")
-    if kind != "exponential":
-        raise ValueError(
-            f"the scheduler has time_shift_type={kind!r}; supported is 'exponential'"
-        )
-    return FixedShift(TokenShift.stored(scheduler))
+    file = SchedulerFile.read(scheduler)
+    if file.dynamic:
+        return FixedShift(TokenShift.stored(scheduler))
+    return FixedShift(TokenShift(shifts=(0.0, 0.0), terminal=file.terminal))

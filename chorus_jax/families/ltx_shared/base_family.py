@@ -1,6 +1,7 @@
 """The base of the families LTX-Video and LTX-2, as the registry lists them."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -8,11 +9,37 @@ from typing import Any, ClassVar
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.ltx_shared.scheduler_file import SchedulerFile
 from chorus_jax.families.ltx_shared.solving import check_cache
 from chorus_jax.families.memory import check_request_memory, least_memory
 from chorus_jax.families.outlines import Outline, abstract_parts, named
-from chorus_jax.families.protocols import LoadOptions, RequestCheck, VideoModel
+from chorus_jax.families.protocols import (
+    Defaults,
+    LoadOptions,
+    RequestCheck,
+    VideoModel,
+)
 from chorus_jax.request import Request
+
+
+def with_file(defaults: Defaults, scheduler: Mapping[str, Any] | None) -> Defaults:
+    """The default settings of a model, with those of its scheduler file.
+
+    Args:
+        defaults: the settings without the file.
+        scheduler: the content of the scheduler_config.json that the weights came with;
+            None without one.
+
+    Raises:
+        ValueError: for a scheduler that is not supported.
+    """
+    if scheduler is None:
+        return defaults
+    request = replace(defaults.request, **SchedulerFile.read(scheduler).chosen)
+    if request == defaults.request:
+        return defaults
+    source = f"{defaults.source}; solver and shift are those its weights came with"
+    return replace(defaults, request=request, source=source)
 
 
 class SharedLTXFamily:
