@@ -27,6 +27,7 @@ from convert.family import Kind
 from convert.plan import is_stacked, raise_problems, source_shape, sources
 from convert.rules import SAME, Rule, indices
 from convert.safetensors_files import Outgoing, write_shards
+from convert.scheduler_config import scheduler_config
 from convert.source import DIFFUSERS, OPTIONAL, open_component, read_json
 from convert.verify import compare
 
@@ -108,12 +109,11 @@ def export(
             )
         shutil.copytree(source / "tokenizer", partial / "tokenizer")
         card = Card.read(source)
-        family = FAMILIES[card.family]
-        scheduler = card.scheduler or family.scheduler
+        scheduler = scheduler_config(source, parts[TRANSFORMER].source.name)
         (partial / "scheduler").mkdir()
         write_json(partial / "scheduler" / "scheduler_config.json", scheduler)
         index = _index(parts, scheduler, partial / "tokenizer")
-        index["_class_name"] = family.pipeline(parts[TRANSFORMER].config)
+        index["_class_name"] = FAMILIES[card.family].pipeline(parts[TRANSFORMER].config)
         index |= _settings(card, parts) | _image_processor(parts, partial)
         write_json(partial / "model_index.json", index)
         if order.verify:

@@ -44,7 +44,8 @@ def wan_pipeline(config: Any) -> str:
     return "WanImageToVideoPipeline" if conditioned else "WanPipeline"
 
 
-# The scheduler of the published Wan 2.1 pipelines.
+# The scheduler of the published Wan 2.1 pipelines; `flow_shift` is the one that
+# diffusers' converter writes for most models, whatever their authors run them with.
 WAN_SCHEDULER = {
     "_class_name": "UniPCMultistepScheduler",
     "num_train_timesteps": 1000,
