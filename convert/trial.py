@@ -1,6 +1,7 @@
 """Trial run of a converted folder: one step of a small video."""
 
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from chorus_jax.families import registry
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.request import Request
 from convert import shortened
+from convert.finished import remove
 
+SHORT = ".short"  # within the folder that is tried
 SIDE = 64  # pixels; a multiple of what every family's sizes must be divisible by
 
 
@@ -20,7 +23,9 @@ def trial(folder: Path) -> str:
 
     All weights are in memory during the run. If memory is too small for them, only the
     first layers of each network are run; if it is too small for these too, nothing is
-    run.
+    run. The first layers are written to a folder within this one, which is removed. A
+    killed conversion leaves it in its hidden folder beside the target, which the next
+    conversion to the target locks and clears.
 
     Returns:
         A sentence that describes what was run.
@@ -33,8 +38,7 @@ def trial(folder: Path) -> str:
     too_large = _beyond_memory(folder, request)
     if not too_large:
         return _made(folder, request)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
-        short = Path(name) / "short"
+    with _cleared(folder / SHORT) as short:
         try:
             shortened.shorten(folder, short)
         except ValueError as error:
@@ -43,6 +47,16 @@ def trial(folder: Path) -> str:
             return f"nothing was run: {too_large}"
         layers = f"the first {shortened.LAYERS} layers of each network"
         return f"{_made(short, request)} by {layers}, for all {too_large}"
+
+
+@contextmanager
+def _cleared(folder: Path) -> Iterator[Path]:
+    """A path at which nothing exists, neither before nor after the block."""
+    remove(folder)
+    try:
+        yield folder
+    finally:
+        remove(folder)
 
 
 def _beyond_memory(folder: Path, request: Request) -> str:

@@ -1,5 +1,7 @@
 """A trial of the first layers, where the memory does not hold all."""
 
+import os
+
 import pytest
 
 from chorus_jax import checkpoints
@@ -10,7 +12,8 @@ from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.parts import PARTS
 from chorus_jax.training.assemble import write_model
 from convert import shortened
-from convert.trial import trial
+from convert.finished import FinishedParts
+from convert.trial import SHORT, trial
 from tests.chorus_jax.conftest import make_tokenizer, random_part, tiny_configs
 
 
@@ -50,10 +53,27 @@ def test_the_first_layers_are_those_of_the_model(weights, tmp_path, one_layer):
 def test_what_does_not_fit_is_tried_in_part(weights, monkeypatch, one_layer):
     parts = Card.read(weights).parts.values()
     room = 4 * sum(part.parameters for part in parts)  # and nothing for what is run
+    there = os.listdir(weights.parent)
     monkeypatch.setattr(memory, "device_memory", lambda mesh: room)
     said = trial(weights)
     assert "1 frame was made of 64x64 pixels in one step by the first 1 layers" in said
     assert "of memory, but there are" in said
     monkeypatch.setattr(memory, "device_memory", lambda mesh: 1)
     assert trial(weights).startswith("nothing was run: 1 frames of 64x64 pixels need")
-    assert not list(weights.parent.glob("tmp*"))
+    assert os.listdir(weights.parent) == there
+    assert not (weights / SHORT).exists()
+
+
+def test_what_a_killed_trial_left_is_cleared(weights, tmp_path, monkeypatch, one_layer):
+    """By the next trial, and by the next conversion to the same target."""
+    parts = Card.read(weights).parts.values()
+    room = 4 * sum(part.parameters for part in parts)
+    monkeypatch.setattr(memory, "device_memory", lambda mesh: room)
+    (weights / SHORT / "transformer").mkdir(parents=True)
+    assert "by the first 1 layers" in trial(weights)
+    assert not (weights / SHORT).exists()
+    for name in (SHORT, "vae"):
+        (tmp_path / name).mkdir()
+    FinishedParts(tmp_path).add("vae", "identity", {})
+    FinishedParts(tmp_path).keep_only({"vae": None})
+    assert not (tmp_path / SHORT).exists() and (tmp_path / "vae").is_dir()
