@@ -1,4 +1,4 @@
-"""Which version of LTX-Video a folder or file is taken for, and its positions."""
+"""The version and the positions read from the folders and files of LTX-Video."""
 
 import json
 

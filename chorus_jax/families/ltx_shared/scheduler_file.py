@@ -1,4 +1,4 @@
-"""What a scheduler_config.json says about the runs of an LTX-Video or LTX-2."""
+"""Settings in the scheduler_config.json of an LTX-Video or LTX-2."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
