@@ -43,8 +43,9 @@ class Runs(Made):
     def unpack(self, weights: Path) -> None:
         """Puts a finished model's parts into this folder, to be trained further.
 
-        Raises a ValueError if the folder has a run already, or if the model is of other
-        sizes.
+        Parts that an earlier call has put there before it was stopped are kept. Raises
+        a ValueError if the folder has a run already, or parts of another model, or if
+        the model is of other sizes.
         """
         if saved.steps(self.folder / "flow"):
             raise ValueError(
