@@ -74,6 +74,19 @@ def in_use(folder: Path) -> bool:
     return False
 
 
+def remove_partial(folder: Path) -> None:
+    """Removes what a killed writer of `folder` left, unless a process is writing it."""
+    partial = partial_folder(folder)
+    try:
+        lock = _locked(partial)
+    except (FolderInUse, FileNotFoundError):
+        return
+    try:
+        shutil.rmtree(partial)
+    finally:
+        os.close(lock)
+
+
 def check_space(folder: Path, needed: int) -> None:
     """Raises a ValueError if the disk of `folder` has less than `needed` bytes free."""
     parent = folder.absolute().parent

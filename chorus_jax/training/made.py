@@ -21,6 +21,7 @@ import numpy as np
 
 from chorus_jax import checkpoints
 from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.t5 import T5Config, T5Encoder
@@ -37,6 +38,7 @@ from chorus_jax.training.params import Params, of_part
 from chorus_jax.training.plan import TrainingPlan
 from chorus_jax.training.recipe import TrainingRecipe
 from chorus_jax.training.teach import Taught
+from chorus_jax.training.teacher import check_teacher
 from chorus_jax.training.tokenizer import make_tokenizer, vocabulary_size
 from chorus_jax.training.vae import PART as VAE
 from chorus_jax.training.vae import VaeJob, with_statistics
@@ -94,8 +96,12 @@ class Made:
         return CaptionedBatches(self.encoded, self.tokenizer(), training)
 
     def distill_job(self) -> DistillJob:
-        """The student's loss and batches. Raises a ValueError without trajectories."""
-        training = self.recipe.distill
+        """The student's loss and batches. Raises a ValueError if trajectories or
+        student come from another teacher than the newest one."""
+        training, teacher = self.recipe.distill, self.teacher().fingerprints
+        check_teacher(self.taught.folder, teacher)
+        if saved.steps(self.folder / "distill"):
+            check_teacher(self.folder / "distill", teacher)
         return DistillJob(
             replace(self.recipe.transformer, dtype=compute_dtype()),
             of_part(TRANSFORMER, self.flow_averaged()),
@@ -106,6 +112,10 @@ class Made:
     def taught(self) -> Taught:
         """The teacher's trajectories."""
         return Taught(self.folder / "taught")
+
+    def teacher(self) -> WanModel:
+        """The newest transformer, text encoder and VAE as a model, in float32."""
+        return WanModel(self.flow_parts("float32"), self.tokenizer())
 
     def captions(self) -> list[str]:
         """The captions of the teacher's runs, without held-out combinations."""

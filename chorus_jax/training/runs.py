@@ -8,7 +8,6 @@ from pathlib import Path
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.wan.dit import WanDiT
-from chorus_jax.families.wan.model import WanModel
 from chorus_jax.training import saved
 from chorus_jax.training.assemble import euler_scheduler, stored_part, write_model
 from chorus_jax.training.deadline import Deadline
@@ -18,6 +17,7 @@ from chorus_jax.training.loop import TrainingJob, initial_state, train
 from chorus_jax.training.made import Made
 from chorus_jax.training.plan import TrainingPlan
 from chorus_jax.training.teach import BATCH, teach
+from chorus_jax.training.teacher import note_teacher
 from chorus_jax.training.unpack import (
     check_sizes,
     flow_params,
@@ -43,8 +43,9 @@ class Runs(Made):
     def unpack(self, weights: Path) -> None:
         """Puts a finished model's parts into this folder, to be trained further.
 
-        Raises a ValueError if the folder has a run already, or if the model is of other
-        sizes.
+        Parts that an earlier call has put there before it was stopped are kept. Raises
+        a ValueError if the folder has a run already, or parts of another model, or if
+        the model is of other sizes.
         """
         if saved.steps(self.folder / "flow"):
             raise ValueError(
@@ -81,14 +82,16 @@ class Runs(Made):
         """Records trajectories of the newest transformer, for `distill`; fewer if the
         deadline comes before all are made."""
         training, world = self.recipe.distill, self.recipe.world
-        model = WanModel(self.flow_parts("float32"), self.tokenizer())
         captions, at_once = self.captions(), self.runs_at_once
-        teach(model, self.taught, captions, training, world, at_once, deadline)
+        model, taught = self.teacher(), self.taught
+        teach(model, taught, captions, training, world, at_once, deadline)
 
     def distill(self, deadline: Deadline | None = None) -> None:
         """Trains the few-step student on the trajectories of `teach`."""
-        plan = self.recipe.distill.plan
-        self.run(self.distill_job(), plan, "distill", ThreadPoolExecutor(1), deadline)
+        job, plan = self.distill_job(), self.recipe.distill.plan
+        if not saved.steps(self.folder / "distill"):
+            note_teacher(self.folder / "distill", self.teacher().fingerprints)
+        self.run(job, plan, "distill", ThreadPoolExecutor(1), deadline)
 
     def run(
         self,

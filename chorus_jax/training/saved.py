@@ -16,6 +16,7 @@ from chorus_jax.checkpoints import (
     open_arrays,
     write_arrays,
 )
+from chorus_jax.checkpoints.folder import remove_partial
 
 S = TypeVar("S")
 
@@ -23,7 +24,10 @@ KEPT = 2
 
 
 def save(folder: Path, state: S, step: int) -> Path:
-    """Writes a pytree of arrays as `step-N`; removes all but the last `KEPT` states."""
+    """Writes a pytree of arrays as `step-N`; removes all but the last `KEPT` states,
+    and what killed processes left of other ones."""
+    for left in folder.glob(".step-*.partial"):
+        remove_partial(folder / left.name[1:].removesuffix(".partial"))
     target = folder / f"step-{step:07d}"
     if target.exists():
         return target

@@ -20,6 +20,7 @@ from chorus_jax.families.wan.model import WanModel
 from chorus_jax.request import Request
 from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.recipe import DistillTraining
+from chorus_jax.training.teacher import check_teacher, note_teacher
 from chorus_jax.training.world.scene import World
 
 BATCH = 16
@@ -32,7 +33,7 @@ class Taught:
     Attributes:
         folder: holds `latents.npy` (the latents at each level; the last are clean),
             `text.npy` (the captions' embeddings), `captions.jsonl` (one line per
-            finished trajectory) and `teacher.json` (the teacher's fingerprints).
+            finished trajectory) and a note of the teacher.
     """
 
     folder: Path
@@ -42,15 +43,8 @@ class Taught:
 
         Raises a ValueError if they hold the trajectories of another teacher.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        teacher, path = dict(model.fingerprints), self.folder / "teacher.json"
-        if not path.exists():
-            path.write_text(json.dumps(teacher))
-        elif json.loads(path.read_text()) != teacher:
-            raise ValueError(
-                f"{self.folder} holds trajectories of another teacher (it was trained "
-                "further since, perhaps): remove it, and distill/ with it"
-            )
+        check_teacher(self.folder, model.fingerprints)
+        note_teacher(self.folder, model.fingerprints)
         sizes = model.sizes.transformer
         text = (count, sizes.text_limit, sizes.text_width)
         for name, full_shape, dtype in (

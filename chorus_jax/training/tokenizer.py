@@ -6,6 +6,7 @@ Like T5's: padding has id 0, every text ends with `</s>`, unknown words are `<un
 from collections.abc import Sequence
 from pathlib import Path
 
+from chorus_jax.checkpoints import aside
 from chorus_jax.text.cleaning import clean
 from chorus_jax.text.prompts import Tokenizer
 
@@ -47,7 +48,8 @@ def write_tokenizer(folder: Path, words: Sequence[str], limit: int) -> None:
 
 
 def make_tokenizer(folder: Path, words: Sequence[str], limit: int) -> Tokenizer:
-    """The tokenizer in the folder, which is written first if the folder has none."""
-    if not (folder / "tokenizer.json").exists():
-        write_tokenizer(folder, words, limit)
+    """The tokenizer in the folder, which is written first if there is none."""
+    if not folder.exists():
+        with aside(folder) as partial:
+            write_tokenizer(partial, words, limit)
     return Tokenizer.load(folder, limit, clean=clean)

@@ -4,6 +4,7 @@ What a checkpoint folder does not hold is initialised again: the optimiser's sta
 average (which starts at the parameters) and the number of steps.
 """
 
+import filecmp
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import jax.numpy as jnp
 
 from chorus_jax import checkpoints
-from chorus_jax.checkpoints import names
+from chorus_jax.checkpoints import Card, aside, names
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.sizes import Sizes
@@ -62,11 +63,36 @@ def flow_params(weights: Path, transformer: WanConfig, seed: int) -> Params:
 
 
 def unpack_vae(weights: Path, target: Path) -> None:
-    """Writes the VAE of a checkpoint folder as a separate folder."""
+    """Writes the VAE of a checkpoint folder as a separate folder, if it is not there.
+
+    Raises a ValueError if that folder holds another VAE.
+    """
     vae = checkpoints.load(weights, VAE, WanVAE, WanVAEConfig, dtype="float32")
-    checkpoints.save(target, {VAE: vae}, family=FAMILY)
+    if not target.exists():
+        checkpoints.save(target, {VAE: vae}, family=FAMILY)
+    elif Card.read(target).part(VAE).fingerprint != checkpoints.digested(vae):
+        raise ValueError(_another(target, weights))
 
 
 def unpack_tokenizer(weights: Path, target: Path) -> None:
-    """Copies the tokenizer of a checkpoint folder."""
-    shutil.copytree(weights / "tokenizer", target)
+    """Copies the tokenizer of a checkpoint folder, if it is not there.
+
+    Raises a ValueError if there is another one.
+    """
+    source = weights / "tokenizer"
+    if not target.exists():
+        with aside(target) as partial:
+            shutil.copytree(source, partial, dirs_exist_ok=True)
+        return
+    paths = [path for path in source.rglob("*") if path.is_file()]
+    files = [str(path.relative_to(source)) for path in paths]
+    same, *_ = filecmp.cmpfiles(source, target, files, shallow=False)
+    if len(same) != len(files):
+        raise ValueError(_another(target, weights))
+
+
+def _another(target: Path, weights: Path) -> str:
+    return (
+        f"{target} is not that of {weights}: it is of another model, or incomplete; "
+        "remove it, or name a new folder with --out"
+    )

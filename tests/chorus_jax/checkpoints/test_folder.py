@@ -9,6 +9,7 @@ import time
 import pytest
 
 from chorus_jax.checkpoints import aside, check_space
+from chorus_jax.checkpoints.folder import partial_folder, remove_partial
 
 
 def test_appears_at_the_end(tmp_path):
@@ -86,3 +87,16 @@ def test_killed_and_concurrent_writers(tmp_path):
     with aside(tmp_path / "x") as partial:
         assert os.listdir(partial) == []
     assert os.listdir(tmp_path) == ["x"]
+
+
+def test_what_a_killed_writer_left_is_removed_but_nothing_in_use(tmp_path):
+    remove_partial(tmp_path / "x")  # there is nothing
+    left = partial_folder(tmp_path / "x")
+    left.mkdir()
+    (left / "a").write_text("1")
+    remove_partial(tmp_path / "x")
+    assert os.listdir(tmp_path) == []
+    with aside(tmp_path / "x") as partial:
+        (partial / "a").write_text("1")
+        remove_partial(tmp_path / "x")
+    assert (tmp_path / "x" / "a").read_text() == "1"

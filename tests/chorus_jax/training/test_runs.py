@@ -105,7 +105,9 @@ def test_trajectories_of_two_teachers_do_not_mix(trained):
     assert json.loads(teacher).keys() == {"transformer", "text_encoder", "vae"}
     trained.teach()
     path.write_text(teacher.replace('"vae": "', '"vae": "f'))
-    with pytest.raises(ValueError, match="another teacher.*remove it"):
+    with pytest.raises(
+        ValueError, match="another teacher.*remove taught/ and distill/"
+    ):
         trained.teach()
     path.write_text(teacher)
 
