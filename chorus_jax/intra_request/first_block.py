@@ -1,10 +1,9 @@
-"""FirstBlock and DBCache: the first layers decide whether the other layers run.
+"""FirstBlock: the first layers decide whether the other layers run.
 
-vipshop/cache-dit (DBCache), after ParaAttention's first-block cache. The first layers
-run in every step. If their residual is nearly that of the last computed step, the other
-layers are skipped and their residual of that step is added instead. With 1 layer this
-is the first-block cache; DBCache's additional layers at the end of the model are not
-implemented.
+The first-block cache of ParaAttention has one such layer, vipshop/cache-dit has more.
+The first layers run in every step. If their residual is nearly that of the last
+computed step, the other layers are skipped and their residual of that step is added
+instead. `dbcache` adds layers at the end of the model that always run.
 """
 
 from dataclasses import dataclass

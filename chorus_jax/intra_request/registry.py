@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args
 
 from chorus_jax.intra_request.bac import BAC
+from chorus_jax.intra_request.dbcache import DBCache
 from chorus_jax.intra_request.dicache import DiCache
 from chorus_jax.intra_request.easy import EasyCache
 from chorus_jax.intra_request.erta import ERTACache
@@ -38,6 +39,7 @@ CACHES: dict[str, type] = {
     "mag": MagCache,
     "easy": EasyCache,
     "first-block": FirstBlock,
+    "dbcache": DBCache,
     "taylor": TaylorSeer,
     "hicache": HiCache,
     "foca": FoCa,

@@ -6,6 +6,7 @@ from typing import Any
 from chorus_jax.intra_request import EveryStep, SkipSteps
 from chorus_jax.intra_request.bac import BAC
 from chorus_jax.intra_request.branch_table import BranchTable
+from chorus_jax.intra_request.dbcache import DBCache
 from chorus_jax.intra_request.dicache import DiCache
 from chorus_jax.intra_request.easy import EasyCache
 from chorus_jax.intra_request.erta import ERTACache
@@ -63,6 +64,11 @@ MEMBERS = {
     "easy": Member(EasyCache(0.0), EasyCache(MANY, first=1), (0, 1, 5)),
     "first-block": Member(
         FirstBlock(0.0), FirstBlock(MANY, first=2, last=1), (0, 1, 5)
+    ),
+    "dbcache": Member(
+        DBCache(0.0, front=1, back=1),
+        DBCache(MANY, front=1, back=2, first=2, last=1),
+        (0, 1, 5),
     ),
     "taylor": Member(
         TaylorSeer(interval=1), TaylorSeer(interval=2, order=2), (0, 2, 4)

@@ -63,6 +63,8 @@ def test_a_list_with_steps_beyond_the_run_is_refused(text):
 
 @pytest.mark.parametrize("text", ["first-block:front=%d", "dicache:depth=%d"])
 def test_caches_that_would_run_all_layers_in_every_step(text):
+    with pytest.raises(ValueError, match=r"front \+ back=5 would run all of the"):
+        check_fits(registry.parse("dbcache:front=2,back=3"), RUN)
     check_fits(registry.parse(text % 4), RUN)
     for layers in (5, 8):
         with pytest.raises(
