@@ -10,6 +10,7 @@ from benchmarks.caches.thresholds import threshold_at
 from benchmarks.lib import rows
 from chorus_jax.calibration.time_limit import TimeLimit
 from chorus_jax.intra_request import registry
+from chorus_jax.intra_request.bac import BAC
 from chorus_jax.intra_request.planned import PlannedCache
 from chorus_jax.intra_request.planned_tokens import PlannedTokens
 from chorus_jax.intra_request.profiling import ProfilingDiT
@@ -22,6 +23,9 @@ def setting(arm: CacheArm) -> str:
     cache, fields = arm.cache, registry.describe(arm.cache)
     if isinstance(cache, PlannedCache):
         fields["steps"] = f"{cache.of - len(cache.steps)} of {cache.of}"
+    if isinstance(cache, BAC):
+        counts = [len(branch) for layer in cache.updates for branch in layer]
+        fields["updates"] = f"{sum(counts) / len(counts):.3g} of {cache.of}"
     if isinstance(cache, ProfilingDiT):
         fields["background"] = f"{len(cache.background)} layers"
     if isinstance(cache, PlannedTokens):

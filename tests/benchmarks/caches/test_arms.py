@@ -56,6 +56,13 @@ def test_every_method_is_named():
     assert {arm.method for arm in few(4)} < set(methods(4))
 
 
+def test_settings_of_a_method_are_told_apart():
+    """Rows of the same name and setting would replace each other."""
+    arms = [arm for share in SHARES for arm in arms_at(share, 50, FORESEEN)]
+    arms = [*dict.fromkeys(arms)]
+    assert len({(arm.method, setting(arm)) for arm in arms}) == len(arms)
+
+
 def test_a_threshold_is_searched_by_its_share():
     trials = []
 
