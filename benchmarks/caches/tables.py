@@ -11,7 +11,7 @@ from benchmarks.lib.tables import PageTable, Row, Rows, check_one_model, columns
 BASELINE = "fewer"
 OURS = "planned"
 KEY = ("row", "steps", "setting", "device")
-MOST = 5  # the most methods in a table, not counting baselines
+MOST = 4  # the most methods in a table, not counting baselines
 # The range of run times of each table, as shares of the full run's time.
 BANDS = {"75": (0.62, 0.9), "50": (0.43, 0.62), "35": (0.3, 0.43), "25": (0.15, 0.3)}
 HITS = ("speedup_denoise", "accuracy", "accuracy_changed", "detail")
@@ -47,26 +47,30 @@ def best(rows: Rows) -> str:
     All baseline methods are listed, and the `MOST` best other methods.
     """
     check_one_model(rows)
+    return table([named(row) for row in chosen(rows)], ["row", *SHOWN])
+
+
+def chosen(rows: Rows) -> list[Row]:
+    """The best row of each baseline and of the `MOST` best other methods, by PSNR."""
     nearest: dict[str, Row] = {}
     for row in sorted(rows, key=lambda row: row["psnr"]):
         nearest[row["row"]] = row
     order = sorted(nearest.values(), key=lambda row: -row["psnr"])
     base = [row for row in order if row["row"].startswith(BASELINE)]
     methods = [row for row in order if row not in base][:MOST]
-    shown = [row for row in order if row in base or row in methods]
-    return table([named(row) for row in shown], ["row", *SHOWN])
+    return [row for row in order if row in base or row in methods]
 
 
 def paired(rows: Rows) -> str:
     """Draws how much nearer planned steps are to the full run than other methods.
 
     `ahead` is the mean over the prompts of the PSNR with planned steps minus the PSNR
-    with this method, `ahead_error` its standard error.
+    with this method, `ahead_error` its standard error. The rows are those of `best`.
     """
     check_one_model(rows)
     [ours] = [row for row in rows if row["row"] == OURS]
     lines = []
-    for row in sorted(rows, key=lambda row: -row["psnr"]):
+    for row in chosen(rows):
         pairs = zip(ours["psnr_each"], row["psnr_each"], strict=True)
         ahead = [{"ahead": planned - other} for planned, other in pairs]
         figures = {} if row is ours else with_errors(ahead)
