@@ -1,5 +1,7 @@
 """The compared step caches: each method at each share of the work."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -22,9 +24,15 @@ FORESEEN = Foreseen(
 )
 
 
+@cache
+def arms_of(share):
+    """The arms at a share; BAC's search takes seconds."""
+    return arms_at(share, 50, FORESEEN)
+
+
 @pytest.mark.parametrize("share", SHARES)
 def test_methods_whose_steps_are_known_compute_the_share(share):
-    arms = arms_at(share, 50, FORESEEN)
+    arms = arms_of(share)
     names = [arm.method for arm in arms]
     assert {"taylor 1, branches", "racer", "spectrum", "foca", "tea"} <= set(names)
     assert ("hsa" in names) == ("hsa, taylor" in names) == (share != 0.35)
@@ -42,7 +50,7 @@ def test_profiling_has_an_arm_where_its_share_is_near():
     schedule = Euler.spaced(50).schedule
     found = {}
     for share in SHARES:
-        for arm in arms_at(share, 50, FORESEEN):
+        for arm in arms_of(share):
             if arm.method == "profiling":
                 found[share] = arm.cache.table(schedule, 5, ("attention", "mlp")).mean()
                 assert f"background={len(arm.cache.background)} l" in setting(arm)
@@ -50,7 +58,7 @@ def test_profiling_has_an_arm_where_its_share_is_near():
 
 
 def test_every_method_is_named():
-    named = {arm.method for share in SHARES for arm in arms_at(share, 50, FORESEEN)}
+    named = {arm.method for share in SHARES for arm in arms_of(share)}
     named = {name for name in named if not name.startswith(FEWER)}
     assert named < set(methods(50))
     assert {arm.method for arm in few(4)} < set(methods(4))
@@ -58,7 +66,7 @@ def test_every_method_is_named():
 
 def test_settings_of_a_method_are_told_apart():
     """Rows of the same name and setting would replace each other."""
-    arms = [arm for share in SHARES for arm in arms_at(share, 50, FORESEEN)]
+    arms = [arm for share in SHARES for arm in arms_of(share)]
     arms = [*dict.fromkeys(arms)]
     assert len({(arm.method, setting(arm)) for arm in arms}) == len(arms)
 

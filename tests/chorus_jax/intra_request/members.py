@@ -67,7 +67,7 @@ MEMBERS = {
     ),
     "dbcache": Member(
         DBCache(0.0, front=1, back=1),
-        DBCache(MANY, front=1, back=2, first=2, last=1),
+        DBCache(MANY, front=1, back=1, first=2, last=1),
         (0, 1, 5),
     ),
     "taylor": Member(

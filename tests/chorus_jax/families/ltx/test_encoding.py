@@ -58,7 +58,7 @@ def test_images_clips_and_videos_are_cropped(monkeypatch):
     inputs = InputMedia(image, keyframes=(Keyframe(clip, 8),), video=video)
     request = Request("", frames=17, height=64, width=96, inputs=inputs)
     vae = object.__new__(LTXVAE)
-    first, later = encoding.encoded(vae, request)
+    first, later = (encoding.encoded(vae, request, item) for item in range(2))
     for made in (first, later, encoding.video_latents(vae, video, request)):
         for frame in made[0]:
             np.testing.assert_array_equal(frame, want)

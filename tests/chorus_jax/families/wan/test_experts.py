@@ -137,7 +137,7 @@ def test_single_passes_have_their_expert_on_the_devices(offloaded):
     """SenCache's norms, at the steps of both experts."""
     request, runs = small(steps=4), CacheRuns(offloaded)
     state, _ = runs.run(request, PathRecorder(4))
-    full = FullRuns([state], 4, 2, request.shift, [request], runs)
+    full = FullRuns((), [state], 4, 2, request.shift, [request], runs)
     assert offloaded.model.experts(request) == (HIGH,) * 2 + (LOW,) * 2
     assert (full.norms() > 0).all()
 
