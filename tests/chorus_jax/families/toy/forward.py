@@ -144,11 +144,15 @@ class ToyForward:
     def blocks(self, tokens, first=0, last=None, reuse=None):
         if reuse is not None:
             raise ValueError("the toy has no branches to reuse")
-        sides = []
+        sides, weights = [], lambda j: {k: x[j] for k, x in self.model.layers.items()}
         for j in range(LAYERS)[first:last]:
-            layer = {name: x[j] for name, x in self.model.layers.items()}
-            tokens, side = self.layer(j, layer, tokens)
+            tokens, side = self.layer(j, weights(j), tokens)
             sides.append(side)
+        if not sides:
+            shapes = jax.eval_shape(lambda x: self.layer(0, weights(0), x)[1], tokens)
+            return tokens, jax.tree.map(
+                lambda x: jnp.zeros((0, *x.shape), x.dtype), shapes
+            )
         return tokens, jax.tree.map(lambda *x: jnp.stack(x), *sides)
 
     def layer(self, j, layer, tokens):
