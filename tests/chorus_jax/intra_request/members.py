@@ -51,6 +51,11 @@ class Member:
         grain = getattr(self.active, "grain", "")
         return isinstance(self.active, BranchTable) or grain == "branches"
 
+    @property
+    def middle(self) -> bool:
+        """Whether it skips layers in the middle only; the toy has two layers."""
+        return isinstance(self.active, DBCache)
+
 
 MEMBERS = {
     "every": Member(EveryStep(), EveryStep(), (0, 1, 2, 3, 4, 5)),
