@@ -20,7 +20,7 @@ TABLES = {
     "token_fidelity": PageTable(
         "benchmarks.tokens.fidelity",
         "tokens_fidelity",
-        columns("tokens", "prompts", "equivalents", "psnr", "psnr_error", "ssim"),
+        columns("equivalents", "psnr", "psnr_error", "ssim"),
     ),
     "token_memory": PageTable(
         "benchmarks.tokens.memory",
