@@ -10,15 +10,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool
 
-from chorus_jax.families.forward import Forward, Held, Latents
-from chorus_jax.intra_request.changes import all_branches
-from chorus_jax.intra_request.first_block import FirstBlock, FirstBlockState
+from chorus_jax.families.forward import Forward, Held
+from chorus_jax.intra_request.first_block import FirstBlock
 from chorus_jax.intra_request.fitting import RunProperties, check_layers
-from chorus_jax.intra_request.scheduled import share
 from chorus_jax.nets.control import select, when, zeros
-from chorus_jax.schedulers.flow import Schedule
 
 
 @dataclass(frozen=True)
@@ -48,40 +45,31 @@ class DBCache(FirstBlock):
 
     def check(self, run: RunProperties) -> None:
         """Raises a ValueError for a model without layers in the middle."""
-        check_layers("front + back", self.front + self.back, run)
+        check_layers("front + back", self.always, run)
 
-    def step(
+    @property
+    def always(self) -> int:
+        """The number of layers that run in every step."""
+        return self.front + self.back
+
+    def behind(
         self,
-        i: Int[Array, " b"],
-        schedule: Schedule,
         forward: Forward,
+        computed: Bool[Array, " r"],
+        tokens: Any,
+        reused: Any,
         held: Held,
-        state: FirstBlockState,
-    ) -> tuple[Latents, Held, FirstBlockState, Float[Array, " b"]]:
-        """Runs all layers, or only the first and the last ones (see
-        `StepCache.step`)."""
-        stem, here, end = forward.stem(), forward.rows(i), forward.layers - self.back
-        tokens, first = forward.blocks(stem, 0, self.front)
-        front = jax.tree.map(jnp.subtract, tokens, stem)
-        computed = self.decide(here, schedule.steps, front, state)
-        computed = all_branches(forward, computed, i)
+        sides: Any,
+    ) -> tuple[Any, Any, Held]:
+        """The layers behind the first ones (see `FirstBlock.behind`)."""
+        end = forward.layers - self.back
         middle = lambda tokens: forward.blocks(tokens, self.front, end)
-
-        def run(before: Any, tokens: Any) -> Any:
-            return middle(tokens)
-
-        reused = jax.tree.map(jnp.add, tokens, state.others)
+        run = lambda before, tokens: middle(tokens)
         none = zeros(jax.eval_shape(middle, tokens)[1])
-        after, sides = when(computed.any(), run, (reused, none), tokens)
+        after, more = when(computed.any(), run, (reused, none), tokens)
         after = select(computed, after, reused)
         others = jax.tree.map(jnp.subtract, after, tokens)
         after, last = forward.blocks(after, end)
         hold = lambda held, *sides: forward.hold(held, *sides)
-        held = when(computed.any(), hold, held, first, sides, last)
-        fresh = FirstBlockState(
-            front, others, jnp.zeros_like(here), jnp.ones_like(computed)
-        )
-        after_reuse = state._replace(reused=state.reused + 1)
-        state = select(computed, fresh, after_reuse)
-        always = (self.front + self.back) / forward.layers
-        return forward.head(after), held, state, share(computed, i, always=always)
+        held = when(computed.any(), hold, held, sides, more, last)
+        return after, others, held

@@ -1,7 +1,7 @@
-"""What a step cache uses in the steps, layers and tokens that it does not compute.
+"""Tells step caches that extrapolate from those that reuse one earlier result.
 
-It either reuses an earlier result of the run, or extrapolates from several of them. A
-ledger counts the two apart.
+That is what stands in for the steps, layers and tokens that a step cache does not
+compute. A ledger counts the two apart.
 """
 
 from chorus_jax.intra_request.protocol import StepCache

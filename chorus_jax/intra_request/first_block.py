@@ -96,28 +96,60 @@ class FirstBlock:
         held: Held,
         state: FirstBlockState,
     ) -> tuple[Latents, Held, FirstBlockState, Float[Array, " b"]]:
-        """Runs all layers, or only the first ones (see `StepCache.step`)."""
+        """Runs all layers, or only those that always run (see `StepCache.step`)."""
         stem = forward.stem()
         tokens, sides = forward.blocks(stem, 0, self.front)
         front = jax.tree.map(jnp.subtract, tokens, stem)
         here = forward.rows(i)
         computed = self.decide(here, schedule.steps, front, state)
         computed = all_branches(forward, computed, i)
+        reused = jax.tree.map(jnp.add, tokens, state.others)
+        after, others, held = self.behind(
+            forward, computed, tokens, reused, held, sides
+        )
+        known = jnp.ones_like(computed)
+        fresh = FirstBlockState(front, others, jnp.zeros_like(here), known)
+        after_reuse = state._replace(reused=state.reused + 1)
+        state = select(computed, fresh, after_reuse)
+        work = share(computed, i, always=self.always / forward.layers)
+        return forward.head(after), held, state, work
+
+    @property
+    def always(self) -> int:
+        """The number of layers that run in every step."""
+        return self.front
+
+    def behind(
+        self,
+        forward: Forward,
+        computed: Bool[Array, " r"],
+        tokens: Any,
+        reused: Any,
+        held: Held,
+        sides: Any,
+    ) -> tuple[Any, Any, Held]:
+        """The layers behind the first ones.
+
+        Args:
+            forward: the pass.
+            computed: whether each row needs the layers that can be skipped.
+            tokens: the tokens after the first layers.
+            reused: the tokens after the layers that can be skipped, if they are.
+            held: the state before the pass.
+            sides: the side outputs of the first layers.
+
+        Returns:
+            The tokens after the last layer, the residual of the layers that can be
+            skipped, and the state after the pass.
+        """
 
         def run(before: tuple[Any, Held], tokens: Any) -> tuple[Any, Held]:
             after, more = forward.blocks(tokens, self.front)
             return after, forward.hold(before[1], sides, more)
 
-        reused = jax.tree.map(jnp.add, tokens, state.others)
         after, held = when(computed.any(), run, (reused, held), tokens)
         after = select(computed, after, reused)
-        others = jax.tree.map(jnp.subtract, after, tokens)
-        known = jnp.ones_like(computed)
-        fresh = FirstBlockState(front, others, jnp.zeros_like(here), known)
-        after_reuse = state._replace(reused=state.reused + 1)
-        state = select(computed, fresh, after_reuse)
-        work = share(computed, i, always=self.front / forward.layers)
-        return forward.head(after), held, state, work
+        return after, jax.tree.map(jnp.subtract, after, tokens), held
 
     def decide(
         self, i: Int[Array, " r"], steps: int, front: Any, state: FirstBlockState
