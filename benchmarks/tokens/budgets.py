@@ -20,7 +20,7 @@ they are measured; `--missing` measures only the arms without a row.
 """
 
 import argparse
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,15 +113,24 @@ def judged(loaded: Loaded, count: int, done: Collection[str] = ()) -> Iterator[R
         judgements = [judge(*pair) for pair in zip(drawn, videos, strict=True)]
         fidelity = [] if name == "full" else list(map(scores, videos, full))
         yield {
-            "row": name,
-            "steps": STEPS,
-            "tokens": tokens_of(loaded.pipeline, requests[0]),
-            "prompts": count,
-            "equivalents": float(state.work.mean()),
+            **row_of(loaded, name, requests, state),
             **with_errors(judgements),
             **with_errors(fidelity),
-            **loaded.facts,
         }
+
+
+def row_of(
+    loaded: Loaded, name: str, requests: Sequence[Request], state: RunState
+) -> Row:
+    """The row of an arm's run of these requests, without its scores."""
+    return {
+        "row": name,
+        "steps": STEPS,
+        "tokens": tokens_of(loaded.pipeline, requests[0]),
+        "prompts": len(requests),
+        "equivalents": float(state.work.mean()),
+        **loaded.facts,
+    }
 
 
 def judged_before(count: int, weights: dict[str, str]) -> set[str]:

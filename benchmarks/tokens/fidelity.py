@@ -17,7 +17,7 @@ from benchmarks.lib import rows
 from benchmarks.lib.judged import with_errors
 from benchmarks.reuse.models import Loaded, add_options, load_model
 from benchmarks.tokens.arms import arms, chosen_of
-from benchmarks.tokens.budgets import KEY, STEPS, scores, tokens_of
+from benchmarks.tokens.budgets import KEY, STEPS, row_of, scores
 from chorus_jax.training.world.attributes import held_out_combinations
 from chorus_jax.training.world.examples import prompts
 
@@ -45,14 +45,9 @@ def compared(
         state = arm()
         fidelity = list(map(scores, arm.frames(state), full))
         yield {
-            "row": name,
-            "steps": STEPS,
-            "tokens": tokens_of(loaded.pipeline, requests[0]),
-            "prompts": count,
-            "equivalents": float(state.work.mean()),
+            **row_of(loaded, name, requests, state),
             **with_errors(fidelity),
             "psnr_each": [round(x["psnr"], 2) for x in fidelity],
-            **loaded.facts,
         }
 
 

@@ -105,8 +105,10 @@ class PolicyArm:
         The run costs more if videos differ beyond its region, since all tokens run
         then.
         """
-        plan, tiles = self.plan(target), self._geometry(target).tiling.count
-        return float(self.policy.steps) if plan is None else equivalents(plan, tiles)
+        plan, geometry = self.plan(target), self._geometry(target)
+        if plan is None:
+            return float(self.policy.steps)
+        return equivalents(plan, geometry.tiling.count, geometry.given_tiles)
 
     def run(self, target: RunTarget) -> tuple[Result, Denoised]:
         """Runs a target; returns the result and the event of its denoising.
