@@ -19,7 +19,6 @@ from chorus_jax.families.ltx_shared.given_frames import VIDEO, keyframes
 from chorus_jax.families.ltx_shared.model import SharedLTXModel
 from chorus_jax.families.ltx_shared.upsampler import with_statistics
 from chorus_jax.families.protocols import RunStart
-from chorus_jax.families.remembering import EncodedInputs
 from chorus_jax.families.single_stream.block import BRANCHES
 from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.request import Request
@@ -42,7 +41,6 @@ class LTXModel(SharedLTXModel):
     ):
         """`options` are those of `SharedLTXModel`."""
         super().__init__(parts, tokenizer, schedule, **options)
-        self.encoded = EncodedInputs()
 
     @property
     def numerics(self) -> str:
@@ -56,7 +54,7 @@ class LTXModel(SharedLTXModel):
         (see `LTXSizes.check`)."""
         self.sizes.check(request)
         layout = self.sizes.layout(request)
-        soft = layout is not None and layout.is_soft
+        soft = layout is not None and bool(layout.soft)
         return replace(self.geometry_with(request), soft=soft)
 
     def fps(self, request: Request) -> float:
@@ -116,21 +114,13 @@ class LTXModel(SharedLTXModel):
     def given_latents(self, request: Request, tenant: str) -> list[np.ndarray | Array]:
         """The latents of each given frame or clip of a request, remembered for this
         tenant: a hit begins from them at several noise levels."""
-        inputs, size = request.inputs, (request.height, request.width)
-        assert inputs is not None
-        key = (self.fingerprints["vae"], inputs.digest, request.frames, *size)
         return [
-            self.encoded(
-                tenant, (*key, item), partial(encoded, self.vae, request, item)
+            self.encoded_input(
+                *("vae", item, request, tenant),
+                partial(encoded, self.vae, request, item),
             )
-            for item in range(len(keyframes(inputs, request.frames)))
+            for item in range(len(keyframes(request.inputs, request.frames)))
         ]
-
-    def forget_prompts(self, tenant: str | None = None) -> None:
-        """Forgets what is remembered of a tenant's prompts and given frames (None: of
-        all)."""
-        super().forget_prompts(tenant)
-        self.encoded.forget(tenant)
 
     def enlarge(self, latents: Latents) -> dict[str, Array]:
         """The video's latents at twice the height and width, with the means and

@@ -91,9 +91,9 @@ class FrameLayout:
         return sum(x.last - x.first for x in self.beside) * grid[1] * grid[2]
 
     @property
-    def is_soft(self) -> bool:
-        """Whether some strength is between 0 and 1."""
-        return any(0 < strength < 1 for strength in self.strengths)
+    def soft(self) -> tuple[float, ...]:
+        """The strengths between 0 and 1."""
+        return tuple(strength for strength in self.strengths if 0 < strength < 1)
 
     @property
     def whole_frames(self) -> tuple[int, ...]:
@@ -150,12 +150,10 @@ def keyframes(inputs: InputMedia | None, frames: int) -> tuple[Keyframe, ...]:
 def must_be_whole(layout: FrameLayout | None, solver: str) -> None:
     """Raises a ValueError for given frames of a strength between 0 and 1, which this
     solver does not run."""
-    strengths = () if layout is None else layout.strengths
-    soft = [strength for strength in strengths if 0 < strength < 1]
-    if soft:
+    if layout is not None and layout.soft:
         raise ValueError(
-            f"the solver {solver} is not run with given frames of strength {soft[0]}: "
-            "give them the strength 1, or take the solver euler"
+            f"the solver {solver} is not run with given frames of strength "
+            f"{layout.soft[0]}: give them the strength 1, or take the solver euler"
         )
 
 

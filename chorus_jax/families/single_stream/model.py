@@ -1,10 +1,11 @@
 """The base of loaded models with one stream of video tokens."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
@@ -15,6 +16,7 @@ from chorus_jax.devices import sharding
 from chorus_jax.devices.memory import HOST_MEMORY
 from chorus_jax.families.forward import TRANSFORMER, Latents
 from chorus_jax.families.protocols import LoadOptions, RunStart
+from chorus_jax.families.remembering import EncodedInputs
 from chorus_jax.request import Request
 from chorus_jax.schedulers.flow import add_noise
 from chorus_jax.text.prompts import Conditioning, PromptEncoder, Tokenizer, Tokens
@@ -65,6 +67,7 @@ class SingleStreamModel:
         encoder = parts[TEXT_ENCODER]
         must_know(encoder.config.vocab, tokenizer)
         self.prompts = PromptEncoder(encoder, tokenizer)
+        self.encoded = EncodedInputs()
         self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
         known_prints = {} if fingerprints is None else fingerprints
         self._prints = {
@@ -134,13 +137,38 @@ class SingleStreamModel:
             self.free_text_encoder()
         return text
 
+    def encoded_input(
+        self,
+        part: str,
+        what: Hashable,
+        request: Request,
+        tenant: str,
+        encode: Callable[[], Array],
+    ) -> np.ndarray | Array:
+        """Encodes an input of a request, or takes the encoding from the cache.
+
+        Args:
+            part: the name of the model's part that encodes.
+            what: tells this encoding from others that the part makes of the request.
+            request: a request with inputs.
+            tenant: its owner.
+            encode: computes the encoding.
+        """
+        inputs, size = request.inputs, (request.height, request.width)
+        assert inputs is not None
+        made_by = (what, self.fingerprints[part])
+        key = (*made_by, inputs.digest, request.frames, *size)
+        return self.encoded(tenant, key, encode)
+
     def text_values(self, conditions: Mapping[str, Any]) -> Float[Array, "l m c"]:
         """The values of the first prompt's tokens in cross-attention."""
         return _of_first(conditions[TRANSFORMER].context.text.value)
 
     def forget_prompts(self, tenant: str | None = None) -> None:
-        """Forgets the embeddings of a tenant's prompts (None: of all)."""
+        """Forgets what is remembered of a tenant's prompts and given frames (None: of
+        all)."""
         self.prompts.forget(tenant)
+        self.encoded.forget(tenant)
 
     def free_text_encoder(self) -> None:
         """Frees the text encoder's memory; prompts encoded before still work."""

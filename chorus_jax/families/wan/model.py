@@ -7,14 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Float32, Int
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.forward import Geometry, Latents
 from chorus_jax.families.protocols import LoadOptions, RunStart
-from chorus_jax.families.remembering import EncodedInputs
 from chorus_jax.families.single_stream.conditions import (
     FrozenTokens,
     StreamConditions,
@@ -89,7 +87,6 @@ class WanModel(SingleStreamModel):
         self.boundary = boundary
         self.vae: WanVAE = parts["vae"]
         self.tower: CLIPImageEncoder | None = parts.get(IMAGE)
-        self.encoded = EncodedInputs()
 
     @classmethod
     def load(
@@ -250,21 +247,14 @@ class WanModel(SingleStreamModel):
             requests: requests with inputs, of one size.
             tenant: their owner.
         """
-        made_by = (encode.__name__, self.fingerprints[part])
-
-        def row(request: Request) -> np.ndarray | Array:
-            inputs, size = request.inputs, (request.height, request.width)
-            assert inputs is not None
-            key = (*made_by, inputs.digest, request.frames, *size)
-            return self.encoded(tenant, key, lambda: encode(module, request))
-
-        return jnp.stack([row(request) for request in requests])
-
-    def forget_prompts(self, tenant: str | None = None) -> None:
-        """Forgets what is remembered of a tenant's prompts and images (None: of
-        all)."""
-        super().forget_prompts(tenant)
-        self.encoded.forget(tenant)
+        rows = [
+            self.encoded_input(
+                *(part, encode.__name__, request, tenant),
+                partial(encode, module, request),
+            )
+            for request in requests
+        ]
+        return jnp.stack(rows)
 
     def decode(
         self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
