@@ -5,24 +5,21 @@ number of computed steps is nearest to the share. For caches that decide from da
 during the run, a threshold is searched by trial runs (`thresholds.threshold_at`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.caches.foreseen import Foreseen
+from benchmarks.caches.intervals import INTERVALS, MIXTURES, forecasters, mixtures
 from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache
 from chorus_jax.intra_request.dicache import DiCache
 from chorus_jax.intra_request.easy import EasyCache
 from chorus_jax.intra_request.first_block import FirstBlock
-from chorus_jax.intra_request.foca import FoCa
 from chorus_jax.intra_request.guidance_cache import GuidanceCache
-from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.pab import PAB
 from chorus_jax.intra_request.qualities import QUALITIES
 from chorus_jax.intra_request.racer import RACER
-from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.sen import SenCache
-from chorus_jax.intra_request.spectrum import Spectrum
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.token_budgets.presets import PRESETS
 
@@ -96,8 +93,9 @@ def arms_at(share: float, steps: int, foreseen: Foreseen) -> list[CacheArm]:
     arms = [*fewer(count, steps), *fitted(share, count, foreseen)]
     if steps < FEW:
         return arms
-    arms += [*known(count, foreseen), *forecasters(count, steps)]
-    return [*arms, *branches(share), *budgeted(share)]
+    arms += [*known(count, foreseen), *branches(share), *budgeted(share)]
+    found = [*forecasters(count, steps), *mixtures(count, steps)]
+    return [*arms, *(CacheArm(name, cache) for name, cache in found)]
 
 
 def qualities() -> list[CacheArm]:
@@ -129,7 +127,7 @@ def methods(steps: int) -> tuple[str, ...]:
         return (*FITTED, "harmonica", *dict.fromkeys(arm.method for arm in few(steps)))
     others = ("tea", "mag", "spectrum", "racer", "sen", "guidance", "pab")
     named = (arm.method for arm in qualities())
-    return (*FITTED, *others, *INTERVALS, *WATCHERS, *BUDGETED, *named)
+    return (*FITTED, *others, *INTERVALS, *MIXTURES, *WATCHERS, *BUDGETED, *named)
 
 
 def few(steps: int) -> list[CacheArm]:
@@ -171,40 +169,6 @@ def fitted(share: float, count: int, foreseen: Foreseen) -> Iterator[CacheArm]:
             yield CacheArm("profiling", profiling)
     if foreseen.scores is not None:
         yield CacheArm("harmonica", foreseen.harmonica(share))
-
-
-INTERVALS: dict[str, Callable[[int, int], ScheduledCache]] = {
-    "taylor 1": lambda n, first: TaylorSeer(n, first=first),
-    "taylor 2": lambda n, first: TaylorSeer(n, first=first, order=2),
-    "last velocity": lambda n, first: TaylorSeer(n, first=first, order=0),
-    "taylor 1, residual": lambda n, first: TaylorSeer(n, first=first, grain="residual"),
-    "taylor 1, branches": lambda n, first: TaylorSeer(n, first=first, grain="branches"),
-    "foca": lambda n, first: FoCa(n, first=first),
-    "hicache": lambda n, first: HiCache(n, first=first),
-}
-
-
-def forecasters(count: int, steps: int) -> Iterator[CacheArm]:
-    """Caches that compute steps at intervals and forecast the skipped ones.
-
-    Of the settings that are nearest to `count` computed steps, a cache gets the one
-    whose number of full steps at the start is nearest to three (at least five for
-    Spectrum and RACER).
-    """
-    firsts = sorted(range(1, steps // 2 + 1), key=lambda first: abs(first - 3))
-    for name, make in INTERVALS.items():
-        made = [make(n, first) for first in firsts for n in range(2, 9)]
-        yield CacheArm(name, nearest(made, count, steps))
-    growing = [(first, 0.05 * n) for first in (5, *range(6, 40)) for n in range(61)]
-    spectra = [Spectrum(first=first, growth=growth) for first, growth in growing]
-    yield CacheArm("spectrum", nearest(spectra, count, steps))
-    racers = [RACER(first=first, growth=growth) for first, growth in growing]
-    yield CacheArm("racer", nearest(racers, count, steps))
-
-
-def nearest(caches: Sequence, count: int, steps: int) -> StepCache:
-    """The first step cache whose number of computed steps is nearest to `count`."""
-    return min(caches, key=lambda cache: abs(sum(cache.computes(steps)) - count))
 
 
 # HSA as in the paper, whose tokens keep their last velocity, and with forecasts (ours).

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from chorus_jax.families.forward import BranchReuse, Forward, Held, Latents
 from chorus_jax.intra_request.fitting import RunProperties
 from chorus_jax.intra_request.grains import NO_BRANCHES, reusing
+from chorus_jax.intra_request.history import NONE, due
 from chorus_jax.nets.control import PerLayer
 from chorus_jax.schedulers.flow import Schedule
 
@@ -18,11 +19,11 @@ class BranchState(NamedTuple):
 
     Attributes:
         outputs: the last computed output of each branch and layer.
-        known: whether there are such outputs yet, per row of the pass.
+        last: the last step that was run, per row of the pass; `NONE` before the first.
     """
 
     outputs: PerLayer
-    known: Bool[Array, " r"]
+    last: Int[Array, " r"]
 
 
 class BranchTable:
@@ -58,7 +59,7 @@ class BranchTable:
         if not forward.branch_names:
             raise ValueError(NO_BRANCHES)
         outputs = forward.unknown_branches()
-        return BranchState(PerLayer(outputs), jnp.zeros(outputs[0].shape[1], bool))
+        return BranchState(PerLayer(outputs), jnp.full(outputs[0].shape[1], NONE))
 
     def step(
         self,
@@ -72,11 +73,11 @@ class BranchTable:
         `StepCache.step`)."""
         earlier, here = state.outputs.arrays, forward.rows(i)
         layers, names = earlier[0].shape[0], forward.branch_names
-        table = jnp.array(self.table(schedule, layers, names))
-        compute = table[here] | ~state.known[:, None, None]
+        table = self.table(schedule, layers, names)
+        compute = due(table, state.last, here) | (state.last == NONE)[:, None, None]
         reuse = BranchReuse(earlier, jnp.moveaxis(compute, 0, -1))
         velocity, held, outputs = reusing(forward, held, reuse)
-        after = BranchState(outputs, jnp.ones_like(state.known))
+        after = BranchState(outputs, here)
         spent = compute | jnp.array(forward.needed_branches)[None, None]
         share = spent.astype(jnp.float32).mean(axis=(1, 2))
         work = share.reshape(-1, len(i)).mean(axis=0)

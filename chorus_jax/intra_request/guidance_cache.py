@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import Forward, GuidedForward, Held, Latents
+from chorus_jax.intra_request.history import NONE, due
 from chorus_jax.nets.control import select, when, zeros
 from chorus_jax.schedulers.flow import Schedule
 
@@ -28,14 +30,14 @@ class GuidanceState(NamedTuple):
         high: the high frequencies of the same difference.
         low_gain: the present factor of the low frequencies, per request.
         high_gain: the present factor of the high frequencies, per request.
-        known: whether there is a difference yet, per request.
+        last: the last step that was run, per request; `NONE` before the first.
     """
 
     low: Latents
     high: Latents
     low_gain: Float[Array, " b"]
     high_gain: Float[Array, " b"]
-    known: Bool[Array, " b"]
+    last: Int[Array, " b"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class GuidanceCache:
         shapes = jax.eval_shape(lambda: apart.velocities(apart.stem()))
         others = jax.tree.map(lambda x: x[b:], zeros(shapes))
         one = jnp.ones(b, jnp.float32)
-        return GuidanceState(others, others, one, one, jnp.zeros(b, bool))
+        return GuidanceState(others, others, one, one, jnp.full(b, NONE))
 
     def step(
         self,
@@ -96,8 +98,8 @@ class GuidanceCache:
     ) -> tuple[Latents, Held, GuidanceState, Float[Array, " b"]]:
         """Runs all branches, or only the prompt's (see `StepCache.step`)."""
         apart, b = guided_forward(forward), len(i)
-        # The authors count steps from 1.
-        full = ((i + 1) % self.interval == 0) | (i < self.first) | ~state.known
+        table = self.runs_all(schedule.steps)
+        full = due(table, state.last, i) | (state.last == NONE)
         velocities, held = passes(apart, held, full)
         own = jax.tree.map(lambda x: x[:b], velocities)
         others = jax.tree.map(lambda x: x[b:], velocities)
@@ -110,30 +112,39 @@ class GuidanceCache:
             ),
             *(base, state.low, state.high),
         )
-        fresh = self.differing(others, base, state)
+        fresh = self.differing(i, others, base)
         others = select(full, others, reused)
         velocity = apart.guide(jax.tree.map(joined, own, others))
         work = jnp.where(full, 1.0, 1.0 / (1 + count))
         return velocity, held, select(full, fresh, grown), work
 
+    def runs_all(self, steps: int) -> Bool[np.ndarray, " steps"]:
+        """The steps that run all branches."""
+        i = np.arange(steps)
+        # The authors count steps from 1.
+        return ((i + 1) % self.interval == 0) | (i < self.first)
+
     def grown(self, i: Int[Array, " b"], state: GuidanceState) -> GuidanceState:
-        """The state with the factors grown for a step that runs the prompt's branch
-        only."""
-        low = jnp.where(i < self.low_until, self.growth, 1.0)
-        high = jnp.where(i >= self.high_from, self.growth, 1.0)
+        """The state after a step that runs the prompt's branch only, its factors grown
+        for all steps since the last one that was run."""
+        low = jnp.minimum(i + 1, self.low_until) - state.last - 1
+        high = i - jnp.maximum(state.last, self.high_from - 1)
+        gain = lambda steps: self.growth ** jnp.maximum(steps, 0).astype(jnp.float32)
         return state._replace(
-            low_gain=state.low_gain * low, high_gain=state.high_gain * high
+            low_gain=state.low_gain * gain(low),
+            high_gain=state.high_gain * gain(high),
+            last=i,
         )
 
     def differing(
-        self, others: Latents, base: Latents, state: GuidanceState
+        self, i: Int[Array, " b"], others: Latents, base: Latents
     ) -> GuidanceState:
         """The state after a step that runs all branches."""
         apart = jax.tree.map(jnp.subtract, others, base)
         low = jax.tree.map(low_frequencies, apart)
         high = jax.tree.map(jnp.subtract, apart, low)
-        one = jnp.ones_like(state.low_gain)
-        return GuidanceState(low, high, one, one, jnp.ones_like(state.known))
+        one = jnp.ones(i.shape, jnp.float32)
+        return GuidanceState(low, high, one, one, i)
 
 
 def guided_forward(forward: Forward) -> GuidedForward:

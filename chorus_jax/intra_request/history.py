@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.nets.control import PerLayer, select, when, zeros
@@ -81,6 +82,19 @@ class History(NamedTuple):
 
         arrays = [total(*leaf) for leaf in zip(*map(by_rows, self.values))]
         return jax.tree.unflatten(jax.tree.structure(self.values[0]), arrays)
+
+
+def due(
+    table: Bool[np.ndarray, "steps ..."], last: Int[Array, " r"], i: Int[Array, " r"]
+) -> Bool[Array, "r ..."]:
+    """Whether a table names a step after `last`, up to and including step `i`.
+
+    Where passes run step by step, this is the table at step `i`. A cache that is run in
+    some steps only (see `mixture`) so makes up for what it missed.
+    """
+    counts = np.concatenate([np.zeros_like(table[:1], int), table.cumsum(axis=0)])
+    totals = jnp.array(counts)
+    return totals[i + 1] > totals[last + 1]
 
 
 def by_rows(value: Any) -> list[tuple[int, Any]]:

@@ -2,11 +2,9 @@
 
 import ast
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, is_dataclass
-from inspect import Parameter
-from types import NoneType, UnionType
-from typing import Any, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from chorus_jax.intra_request.bac import BAC
 from chorus_jax.intra_request.dbcache import DBCache
@@ -19,6 +17,8 @@ from chorus_jax.intra_request.guidance_cache import GuidanceCache
 from chorus_jax.intra_request.harmonica import HarmoniCa
 from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.mag import MagCache
+from chorus_jax.intra_request.mixture import Mixture
+from chorus_jax.intra_request.options import check_values, fault
 from chorus_jax.intra_request.pab import PAB
 from chorus_jax.intra_request.planned import PlannedCache
 from chorus_jax.intra_request.planned_tokens import PlannedTokens
@@ -56,12 +56,7 @@ CACHES: dict[str, type] = {
     "profiling": ProfilingDiT,
     "bac": BAC,
     "harmonica": HarmoniCa,
-}
-# The values that options of these types accept, in words and by type.
-VALUES: dict[type, tuple[str, tuple[type, ...]]] = {
-    bool: ("true or false", (bool,)),
-    int: ("a whole number", (int,)),
-    float: ("a number", (int, float)),
+    "mixture": Mixture,
 }
 PUBLISHED: dict[str, Callable[..., StepCache]] = {
     "tea": TeaCache.published,
@@ -82,9 +77,9 @@ def make(name: str, options: dict[str, Any]) -> StepCache:
         raise ValueError(
             f"no step cache is named {name!r}: choose one of {', '.join(CACHES)}"
         )
-    plain = {key: _hashable(value) for key, value in options.items()}
-    published = "variant" in plain and name in PUBLISHED
+    published = "variant" in options and name in PUBLISHED
     made = PUBLISHED[name] if published else CACHES[name]
+    plain = {key: _plain(made, key, value) for key, value in options.items()}
     check_values(name, made, plain)
     try:
         return made(**plain)
@@ -99,44 +94,16 @@ def make(name: str, options: dict[str, Any]) -> StepCache:
         ) from error
 
 
-def check_values(
-    name: str, made: Callable[..., StepCache], options: Mapping[str, Any]
-) -> None:
-    """Raises a ValueError for an option that must be a number, or true or false, and is
-    not. `made` makes the cache, and its annotations say what is expected."""
-    parameters = inspect.signature(made).parameters
-    for key, value in options.items():
-        annotation = parameters[key].annotation if key in parameters else None
-        kinds = get_args(annotation) if isinstance(annotation, UnionType) else ()
-        wanted = next((x for x in VALUES if x in (*kinds, annotation)), None)
-        if wanted is None or (value is None and NoneType in kinds):
-            continue
-        words, types = VALUES[wanted]
-        if not isinstance(value, types) or isinstance(value, bool) != (wanted is bool):
-            raise ValueError(f"{key} of {name} must be {words}, got {value!r}")
-
-
-def fault(parameters: Mapping[str, Parameter], options: Iterable[str]) -> str:
-    """Explains the TypeError of a call with these parameters and options."""
-    given = {*options}
-    unknown = sorted(given - {*parameters})
-    if unknown:
-        return f"there is no {unknown[0]!r}"
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in given:
-            return f"{name!r} is missing"
-    return "a value has a wrong type"
-
-
 def parse(text: str) -> StepCache:
-    """Makes a step cache from text such as `tea:variant=wan21_t2v_1_3b,threshold=.08`.
+    """Makes a step cache from text such as `tea:variant=wan21_t2v_1_3b,threshold=.08`
+    or `mixture:steps=(taylor:interval=2),within=(guidance:interval=5)`.
 
     Raises:
         ValueError: as in `make`, and for options that are not name=value.
     """
-    name, _, fields_text = text.partition(":")
+    name, _, options_text = text.partition(":")
     options = {}
-    for option in filter(None, _split(fields_text)):
+    for option in filter(None, _split(options_text)):
         key, sign, value = option.partition("=")
         if not sign:
             raise ValueError(f"expected NAME:option=value,..., got {text!r}")
@@ -150,9 +117,11 @@ def describe(cache: StepCache) -> dict[str, Any]:
     Raises:
         ValueError: for a step cache whose class is not in `CACHES`, and so has no name.
     """
+    described = lambda x: describe(x) if isinstance(x, StepCache) else x
     for name, kind in CACHES.items():
         if type(cache) is kind and is_dataclass(cache):
-            return {"name": name, **asdict(cache)}
+            named = {x.name: getattr(cache, x.name) for x in fields(cache)}
+            return {"name": name, **{k: described(x) for k, x in named.items()}}
     raise ValueError(
         f"the step cache {cache!r:.80} has no name: list its class in CACHES of "
         "chorus_jax/intra_request/registry.py"
@@ -179,6 +148,23 @@ def _value(text: str) -> Any:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
         return text
+
+
+def _plain(made: Callable[..., StepCache], key: str, value: Any) -> Any:
+    """The value of an option, hashable. A step cache within another one is given as
+    text in parentheses, or as `describe` has it."""
+    parameters = inspect.signature(made).parameters
+    if key not in parameters or parameters[key].annotation is not StepCache:
+        return _hashable(value)
+    if isinstance(value, Mapping):
+        inner = dict(value)
+        return make(inner.pop("name", ""), inner)
+    if isinstance(value, str):
+        enclosed = value.startswith("(") and value.endswith(")")
+        return parse(value[1:-1] if enclosed else value)
+    if isinstance(value, StepCache):
+        return value
+    raise ValueError(f"{key} must be a step cache, such as (taylor), got {value!r}")
 
 
 def _hashable(value: Any) -> Any:

@@ -8,8 +8,10 @@ import pytest
 from benchmarks.caches.arms import FEWER, SHARES, arms_at, few, methods
 from benchmarks.caches.choosing import setting
 from benchmarks.caches.foreseen import Foreseen
+from benchmarks.caches.intervals import spent
 from benchmarks.caches.thresholds import threshold_at
 from chorus_jax.calibration.branch_fit import BranchSimilarity
+from chorus_jax.intra_request.mixture import Mixture
 from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.schedulers import Euler
 from chorus_jax.token_budgets.presets import PRESETS
@@ -42,6 +44,8 @@ def test_methods_whose_steps_are_known_compute_the_share(share):
             assert PRESETS[arm.tokens].work == pytest.approx(share, abs=0.05)
         elif isinstance(arm.cache, ScheduledCache) and arm.method != "mag":
             assert sum(arm.cache.computes(50)) / 50 == pytest.approx(share, abs=0.03)
+        elif isinstance(arm.cache, Mixture):
+            assert spent(arm.cache, 50) / 50 == pytest.approx(share, abs=0.05)
         if arm.steps:
             assert arm.steps / 50 == pytest.approx(share, abs=0.02)
 

@@ -16,6 +16,7 @@ from chorus_jax.intra_request.guidance_cache import GuidanceCache
 from chorus_jax.intra_request.harmonica import HarmoniCa
 from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.mag import MagCache
+from chorus_jax.intra_request.mixture import Mixture
 from chorus_jax.intra_request.pab import PAB
 from chorus_jax.intra_request.planned import PlannedCache
 from chorus_jax.intra_request.planned_tokens import PlannedTokens
@@ -133,4 +134,9 @@ MEMBERS = {
         (0, 1, 3, 5),
     ),
     "erta": Member(ERTACache(()), ERTACache((1, 2, 4), (0.9, 0.8, 1.1)), (0, 3, 5)),
+    "mixture": Member(
+        Mixture(SkipSteps(()), GuidanceCache(interval=1)),
+        Mixture(TaylorSeer(interval=2), GuidanceCache(interval=3, first=1)),
+        (0, 2),  # 4 is run too, for the prompt's branch alone
+    ),
 }

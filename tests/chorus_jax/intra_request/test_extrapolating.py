@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from chorus_jax.families.forward import Held
+from chorus_jax.intra_request import EveryStep, SkipSteps
 from chorus_jax.intra_request.extrapolating import extrapolates
+from chorus_jax.intra_request.mixture import Mixture
 from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.schedulers import Euler
@@ -19,15 +21,22 @@ from tests.chorus_jax.intra_request.members import MANY, MEMBERS, STEPS
 
 SCHEDULE = Euler.spaced(STEPS).schedule
 # Beside the table: caches whose settings decide.
-ORDERS = {"sea-0": SeaCache(MANY, order=0), "taylor-0": TaylorSeer(2, order=0)}
+ORDERS = {
+    "sea-0": SeaCache(MANY, order=0),
+    "taylor-0": TaylorSeer(2, order=0),
+    "mixture-skip": Mixture(SkipSteps((1, 3)), EveryStep()),
+    "mixture-taylor": Mixture(TaylorSeer(2), EveryStep()),
+}
 ACTIVE = {name: member.active for name, member in MEMBERS.items()} | ORDERS
 # What the fake pass has: no branches of layers, and no guidance branches.
+GUIDED = ("guidance", "mixture")
 RUN = [
-    x for x in ACTIVE if x != "guidance" and (x in ORDERS or not MEMBERS[x].branches)
+    x for x in ACTIVE if x not in GUIDED and (x in ORDERS or not MEMBERS[x].branches)
 ]
 EXTRAPOLATING = {
     *("taylor", "taylor-residual", "taylor-branches", "hicache", "foca", "spectrum"),
     *("racer", "dicache", "sea", "planned", "planned-residual", "planned-tokens"),
+    *("mixture", "mixture-taylor"),
 }
 
 

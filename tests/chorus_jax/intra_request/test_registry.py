@@ -6,7 +6,9 @@ import pytest
 
 from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache, registry
 from chorus_jax.intra_request.first_block import FirstBlock
+from chorus_jax.intra_request.guidance_cache import GuidanceCache
 from chorus_jax.intra_request.mag import MagCache
+from chorus_jax.intra_request.mixture import Mixture
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.intra_request.tea import TeaCache
 
@@ -32,6 +34,12 @@ CASES = {
     ),
     "taylor:interval=4": TaylorSeer(interval=4),
     "first-block:threshold=.1,longest=none": FirstBlock(0.1),
+    "mixture:steps=(taylor:interval=2,order=2),within=(guidance:interval=3)": Mixture(
+        TaylorSeer(interval=2, order=2), GuidanceCache(interval=3)
+    ),
+    "mixture: steps = skip:steps=(1,), within = every": Mixture(
+        SkipSteps((1,)), EveryStep()
+    ),
 }
 
 
@@ -75,6 +83,12 @@ def test_what_is_described_is_made_again(cache):
         ("hicache:order=99", "expected an order of 1 to 8 and"),
         ("taylor:what=2", "interval, first, .* got {'what': 2}: there is no 'what'"),
         ("skip:steps=(3,2)", "rising from 0"),
+        ("mixture:steps=(no),within=every", "no step cache is named 'no'"),
+        (
+            "mixture:steps=3,within=every",
+            "steps must be a step cache, such as .* got 3",
+        ),
+        ("mixture:steps=taylor", "'mixture' has the fields steps, within, got"),
     ],
 )
 def test_lines_that_name_none_are_refused(text, message):
