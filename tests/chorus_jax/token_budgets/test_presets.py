@@ -9,13 +9,26 @@ from chorus_jax.token_budgets import TokenBudgets, TokenGroup
 from chorus_jax.token_budgets.presets import PRESETS, named, nearest
 
 
+# Beside every second step, hsa-50 runs the second one, and a few tokens of the others.
+MOST = {"hsa-75": 0.755, "hsa-50": 0.555, "hsa-25": 0.255}
+
+
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("steps", [20, 30, 40, 50])
-def test_a_preset_computes_what_its_name_says(name, steps):
+def test_a_preset_computes_about_what_its_name_says(name, steps):
     plan = StepPlan.plain(steps, budgets=named(name, steps))
     work = equivalents(plan, 1000) / steps
-    assert work <= int(name[-2:]) / 100 + 0.005
+    assert work <= MOST[name]
     assert work == pytest.approx(PRESETS[name].work, abs=0.08)
+
+
+@pytest.mark.parametrize("steps", [20, 28, 30, 40, 50, 100])
+def test_hsa_50_runs_all_tokens_in_every_second_step(steps):
+    budgets = named("hsa-50", steps)
+    assert budgets.periods() == [1, 2] and (budgets.early, budgets.late) == (
+        max(round(0.04 * steps), 2),
+        0,
+    )
 
 
 def test_unknown_names_and_too_few_steps_are_refused():
