@@ -45,12 +45,12 @@ class TokenPreset:
 
 
 # Chosen on the shapes model at 50 steps: among some tens of settings of equal work,
-# those that came nearest to the full run, hsa-50 and hsa-25 with forecasts of the tokens
-# that are not run. The trials are not stored, except some of earlier hsa-50
-# (`benchmarks.tokens.settings`). These two run all tokens in every second or fifth step,
-# and a few in every step; running many in the steps between was farther from the full
-# run, as they attend to old keys. benchmarks/tokens measures what was chosen. They rank
-# tokens by their first two steps alone; the paper takes the first 5 to 10 of 40.
+# those that came nearest to the full run, hsa-50 and hsa-25 with forecasts of the
+# tokens that are not run. The trials are not stored, except some of earlier hsa-50
+# (`benchmarks.tokens.settings`). These two run all tokens in every second or fifth
+# step, and a few in every step; running many in the steps between was farther from the
+# full run, as they attend to old keys. benchmarks/tokens measures what was chosen. They
+# rank tokens by their first two steps alone; the paper takes the first 5 to 10 of 40.
 PRESETS = {
     "hsa-75": TokenPreset(0.72, 2, 0.32, 0.04),
     "hsa-50": TokenPreset(0.53, 2, 0.04, 0.0),
