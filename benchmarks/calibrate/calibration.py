@@ -25,15 +25,17 @@ and why it was taken or not; if the time ends before one whole round, they also 
 was not tried.
 
 Targets and sources show combinations of attributes from training, never held-out ones.
-A sixth of the sources differs much from its target, since otherwise no threshold would
-be too low. All policies make the same targets from the same noise, so that losses are
-paired. Even so, one point is one target in a hundred, and the best of many policies is
-partly the best by chance. Therefore every policy that was the best at some point of the
-search, also with higher thresholds, is measured on fresh targets, and the cheapest one
-within the limits there is written. These limits allow twice as many wrong hits as the
-search does: one in a hundred over all hits, three in a hundred in a tier. The loss of a
-tier may exceed its limit by its standard error, since otherwise even a policy that
-loses nothing would often fail; the loss over all hits may not.
+Prompts are drawn in pairs: each is a target, and a source of the other side of the
+pairs, so every full run serves twice. A sixth of the pairs differs much, since
+otherwise no threshold would be too low. All policies make the same targets from the
+same noise, so that losses are paired. Even so, one point is one target in a hundred,
+and the best of many policies is partly the best by chance. Therefore every policy that
+was the best at some point of the search, also with higher thresholds, is measured on
+fresh targets, and the cheapest one within the limits there is written. These limits
+allow twice as many wrong hits as the search does: one in a hundred over all hits, three
+in a hundred in a tier. The loss of a tier may exceed its limit by its standard error,
+since otherwise even a policy that loses nothing would often fail; the loss over all
+hits may not.
 """
 
 import argparse
@@ -200,7 +202,6 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--pairs", type=int, default=240, help="to find words that matter")
     top.add_argument("--targets", type=int, default=160, help="that are searched on")
     top.add_argument("--fresh", type=int, default=80, help="that confirm the result")
-    top.add_argument("--sources", type=int, default=240, help="the targets' at least")
     top.add_argument(
         "--minutes", type=float, default=60, help="of search, after the table of plans"
     )

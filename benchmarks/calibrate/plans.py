@@ -19,12 +19,12 @@ COLUMNS = (
 def rows_of(table: PlanTable) -> Iterator[dict[str, Any]]:
     """Rows of each plan by bands of scores, best scores first.
 
-    A plan that was given up has rows of the bands that it was run on as a whole.
+    A plan has rows of the bands on all of whose targets it was run.
     """
     ends = np.linspace(0, len(table.scores), BANDS + 1).round().astype(int).tolist()
     for column in table.columns:
         for band, (first, end) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
-            if first < end <= column.targets:
+            if column.first <= first < end <= column.targets:
                 scores = table.scores[first:end]
                 place = {"band": band, "least": scores[-1], "most": scores[0]}
                 losses = _losses(table, column, first, end)

@@ -45,8 +45,8 @@ class SceneCalibration(Calibration):
             SystemExit: if no target has a source.
         """
         count = options.targets + options.fresh
-        cases = training().cases(count, max(count, options.sources), seed=0)
-        bench = Bench.filled(loaded.pipeline, loaded.request, cases, begin.look)
+        cases = training().cases(half := -(-count // 2), half, seed=0)
+        bench = Bench.crossed(loaded.pipeline, loaded.request, cases, begin.look)
         targets = bench.targets[: options.targets]
         scores = tuple(x.score for x in targets if x.score is not None)
         if not scores:

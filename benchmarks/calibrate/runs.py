@@ -44,10 +44,10 @@ class SceneRuns(PolicyRuns[Target]):
         run = arm(target)
         scores = scored(target, run, self.videos[target.number])
         scores = of_reliable(scores, self.reliable)
-        return TargetRecord(target.number, run.ledger, scores)
+        return TargetRecord(target.number, run.ledger, scores, run.beyond)
 
     def fill(self, steps: int) -> None:
-        """Makes the full runs, and finds the attributes that are reliable in them.
+        """Makes the full runs that the bench lacks, and finds reliable attributes.
 
         Args:
             steps: number of steps of each run.
@@ -57,7 +57,9 @@ class SceneRuns(PolicyRuns[Target]):
         """
         arm, scores = self.arm(Policy(steps, ())), []
         for target in tqdm(self.targets, desc="full runs", unit="video"):
-            run = self.videos[target.number] = arm(target)
+            full = self.bench.full.get(target.number)
+            run = ArmRun(full.video.frames, full.ledger) if full else arm(target)
+            self.videos[target.number] = run
             scores.append(scored(target, run, run))
         mean = means(scores)
         self.reliable = tuple(

@@ -8,8 +8,9 @@ from tqdm import tqdm
 from benchmarks.lib.judged import judge
 from benchmarks.reuse.cases import Cases, changed
 from benchmarks.reuse.sources import ShownSource
+from chorus_jax.calibration.prompts import SIDES
 from chorus_jax.calibration.target import narrowed, nearest
-from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
+from chorus_jax.engine import Cache, Engine, Pipeline, Result, Reuse
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.nets.tokens import Tiling
@@ -36,6 +37,7 @@ class Target:
             without a source.
         kept: for each other attribute that the target names, 1 if the source's own
             video shows it right, else 0; empty without a source.
+        namespace: the namespace of its sources.
     """
 
     number: int
@@ -46,6 +48,7 @@ class Target:
     score: float | None = None
     changed: tuple[str, ...] = ()
     kept: Mapping[str, float] = field(default_factory=dict)
+    namespace: str = "default"
 
     def tier(self, policy: Policy) -> Tier | None:
         """The tier of a policy that this target's score reaches; None for a miss."""
@@ -60,11 +63,13 @@ class Bench:
         pipeline: the model.
         cache: the cache that holds the sources.
         targets: the targets to run.
+        full: full runs of targets that are sources too, by the target's number.
     """
 
     pipeline: Pipeline
     cache: Cache
     targets: tuple[Target, ...]
+    full: Mapping[int, Result] = field(default_factory=dict)
 
     @classmethod
     def filled(
@@ -97,6 +102,40 @@ class Bench:
         )
         return replace(bench, targets=targets)
 
+    @classmethod
+    def crossed(
+        cls,
+        pipeline: Pipeline,
+        request: Request,
+        cases: Cases,
+        look: SecondLook,
+    ) -> "Bench":
+        """Makes all prompts in full: each is a target, and a source of the other half.
+
+        Args:
+            pipeline: the model.
+            request: all settings but prompt and seed.
+            cases: the two halves: as many sources as targets.
+            look: the second look, which scores matches.
+        """
+        cache = narrowed(Cache.in_memory())
+        engine = Engine(pipeline, cache, Policy(request.step_count, ()))
+        pairs = zip(cases.targets, cases.sources, strict=True)
+        prompts = [prompt for pair in pairs for prompt in pair]
+        full, shown = dict[int, Result](), dict[str, ShownSource]()
+        for number, prompt in enumerate(tqdm(prompts, desc="full runs")):
+            seeded = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
+            alone = Reuse(read=False, keep_prompt=True, namespace=SIDES[number % 2])
+            result = full[number] = engine.generate(seeded, alone)
+            scores = judge(prompt, result.video.frames)
+            shown[prompt.caption] = ShownSource(prompt, scores)
+        bench = cls(pipeline, cache, (), full)
+        targets = tuple(
+            bench.target(number, prompt, request, shown, look, SIDES[1 - number % 2])
+            for number, prompt in enumerate(prompts)
+        )
+        return replace(bench, targets=targets)
+
     def target(
         self,
         number: int,
@@ -104,15 +143,14 @@ class Bench:
         request: Request,
         sources: Mapping[str, ShownSource],
         look: SecondLook,
+        namespace: str = "default",
     ) -> Target:
         """Makes a target, with its source looked up before anything is timed."""
         seeded = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
-        rows, match = (
-            self.text_rows(seeded),
-            nearest(self.pipeline, self.cache, seeded, look),
-        )
+        rows = self.text_rows(seeded)
+        match = nearest(self.pipeline, self.cache, seeded, look, namespace)
         if match is None:
-            return Target(number, prompt, seeded, rows)
+            return Target(number, prompt, seeded, rows, namespace=namespace)
         source = sources[str(match.head.prompt)]
         return Target(
             number,
@@ -123,6 +161,7 @@ class Bench:
             match.score,
             changed(prompt, source.prompt),
             source.kept(prompt),
+            namespace,
         )
 
     def text_rows(self, request: Request) -> int:

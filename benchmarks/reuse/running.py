@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.reuse.arms import stage1_at, with_fewer
 from benchmarks.reuse.bench import Bench, Target
 from benchmarks.reuse.seams import Region, region_of
-from chorus_jax.calibration.target import PolicyArm, tier_of
+from chorus_jax.calibration.target import PolicyArm, beyond_region, tier_of
 from chorus_jax.engine import Denoised, Ledger
 from chorus_jax.inter_request.policy.policy import Policy
 
@@ -22,11 +22,14 @@ class ArmRun:
         frames: the video, [f h w 3] in 8 bits.
         ledger: the request's ledger.
         region: the core of the region that was run; None if all tokens were run.
+        beyond: how much the target differs from its source outside the region; None if
+            the plan has no region.
     """
 
     frames: np.ndarray
     ledger: Ledger
     region: Region | None = None
+    beyond: float | None = None
 
 
 class Arm(Protocol):
@@ -72,7 +75,8 @@ class Reusing(PolicyArm):
         self.bench.forget(target.request)
         result, run = self.run(target)
         self.known[target.number] = result.ledger.equivalents
-        return ArmRun(result.video.frames, result.ledger, self.region(target, run))
+        region, beyond = self.region(target, run), beyond_region(run)
+        return ArmRun(result.video.frames, result.ledger, region, beyond)
 
     def region(self, target: Target, run: Denoised) -> Region | None:
         """The core of a run's region; None if all tokens were run.

@@ -20,7 +20,7 @@ from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.request import Request
 
-LEAST = 16  # prompts: half are targets, and a tier needs five of these
+LEAST = 16  # prompts: a third is kept back, and a tier needs five of the others
 FRESH = 3  # one in this many targets is kept back to confirm the result
 TABLE, SEARCH = 0.5, 0.6  # shares of the time left for the start, then for the search
 
@@ -46,14 +46,14 @@ class FidelityCalibration(Calibration):
         folder: Path,
         deadline: TimeLimit,
     ) -> "FidelityCalibration":
-        """Prepares a calibration: makes the sources and full runs the folder lacks.
+        """Prepares a calibration: makes the full runs that the folder lacks.
 
         Args:
             pipeline: the model.
-            requests: at least 16 that differ in their prompts only; they are sources
-                and targets in turn.
+            requests: at least 16 that differ in their prompts only; each of two
+                halves, taken in turn, has its sources in the other one.
             limits: the largest losses allowed (see `limits_of`).
-            folder: keeps sources, full runs and records.
+            folder: keeps full runs and records.
             deadline: the time after which no run begins.
 
         Raises:
@@ -63,9 +63,8 @@ class FidelityCalibration(Calibration):
         check(requests)
         begin = default_policy(requests[0].step_count)
         seeded = [replace(x, seed=number) for number, x in enumerate(requests)]
-        sources = seeded[::2]
-        filled = FilledCache.of(pipeline, sources, begin, folder / "cache", deadline)
-        targets = [filled.target(int(x.seed or 0), x) for x in seeded[1::2]]
+        filled = FilledCache.of(pipeline, seeded, begin, folder, deadline)
+        targets = filled.targets
         # In random order, since a file may alternate between kinds of prompts.
         order = np.random.default_rng(0).permutation(len(targets))
         fresh = [targets[i] for i in sorted(order[: len(targets) // FRESH])]
@@ -78,8 +77,7 @@ class FidelityCalibration(Calibration):
                 f"of 0 or more, {FEWEST} are needed: give more prompts that are alike"
             )
         parts = [
-            FidelityRuns(filled, part, limits, folder, deadline)
-            for part in (searched, fresh)
+            FidelityRuns(filled, part, limits, deadline) for part in (searched, fresh)
         ]
         for part in parts:
             part.fill(begin.steps)

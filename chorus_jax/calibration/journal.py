@@ -31,13 +31,14 @@ class Journal:
         stored = self.lines.get(digest_of(key))
         if stored is None:
             return None
-        return TargetRecord(number, Ledger(**stored["ledger"]), stored["scores"])
+        ledger, beyond = Ledger(**stored["ledger"]), stored.get("beyond")
+        return TargetRecord(number, ledger, stored["scores"], beyond)
 
     def add(self, key: Hashable, record: TargetRecord) -> None:
         """Adds a record and writes it to the file immediately."""
         name = digest_of(key)
-        stored = {"key": name, "ledger": asdict(record.ledger)}
-        stored["scores"] = record.scores
+        stored: dict[str, Any] = {"key": name, "ledger": asdict(record.ledger)}
+        stored |= {"scores": record.scores, "beyond": record.beyond}
         self.lines[name] = stored
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(stored) + "\n")

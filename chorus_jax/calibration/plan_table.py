@@ -2,8 +2,9 @@
 
 The loss of a hit depends only on its target and its plan. So every plan of `PLANS` is
 run once on the targets, best scores first, until its losses are clearly beyond the
-limits. The cost and losses of every way to assign plans to ranges of scores can be
-computed from this table (see `start`).
+limits. It is not run on the first targets as long as a plan with much more reuse
+clearly loses little on these (see `columns`). The cost and losses of every way to
+assign plans to ranges of scores can be computed from this table (see `start`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,11 +32,14 @@ PLANS = (
     *((0.5, 0.9, 0.5), (0.6, 0.9, 0.5), (0.8, 0.9, 0.25)),
 )
 BLOCK = 10  # targets between two checks of a plan's losses
+CLEAR = 0.25  # the share of its limits within which a plan's losses are clearly allowed
 
 
 @dataclass(frozen=True)
 class Column:
     """The cost and losses of a tier: entry n is the sum over the first n targets.
+
+    Targets on which the tier was not run count as zeros.
 
     Attributes:
         tier: the tier.
@@ -43,17 +47,30 @@ class Column:
         lost: the loss of each figure; the mean loss is `lost` divided by `of`.
         of: the number of targets that have the figure; for relative losses, the sum of
             the full runs' values.
+        first: the first target that the tier was run on.
     """
 
     tier: Tier
     cost: Float[np.ndarray, " n"]
     lost: Float[np.ndarray, "n figures"]
     of: Float[np.ndarray, "n figures"]
+    first: int = 0
 
     @property
     def targets(self) -> int:
-        """The number of targets that the tier was run on."""
+        """The number of targets up to the last one that the tier was run on."""
         return len(self.cost) - 1
+
+    def clear_until(self, limits: LossLimits) -> int:
+        """The target up to which the mean losses are clearly allowed.
+
+        Checked after every block of targets from `first` on.
+        """
+        most = CLEAR * np.array([*limits.allowed.values()]) + 1e-9
+        ends = np.arange(self.first + BLOCK, self.targets + 1, BLOCK)
+        lost, of = (x[ends] - x[self.first] for x in (self.lost, self.of))
+        clear = (lost / np.maximum(of, 1e-9) <= most).all(axis=1)
+        return self.first + BLOCK * int(clear.cumprod().sum())
 
 
 @dataclass(frozen=True)
@@ -90,33 +107,46 @@ def plans(steps: int) -> Iterator[Tier]:
 def columns(
     runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy
 ) -> list[Column]:
-    """Runs all plans on the targets, as far as there is time; returns their columns."""
-    made = list[Column]()
-    for tier in tqdm([*plans(policy.steps)], "plans", unit="plan", disable=None):
+    """Runs all plans on the targets, as far as there is time; returns their columns.
+
+    Plans with more reuse are run first, as they are cheaper. A plan is not run on the
+    first targets on which the second plan before it clearly loses little. (If it was
+    the plan right before it, all plans between two chosen ones would have to be chosen
+    too.)
+    """
+    made, clear = list[Column](), [0, 0]
+    falling = [*plans(policy.steps)][::-1]
+    for tier in tqdm(falling, "plans", unit="plan", disable=None):
         try:
-            made.append(column(runs, ranked, policy, tier))
+            made.append(column(runs, ranked, policy, tier, clear[-2]))
         except TimeOverError:
             break
-    return made
+        clear.append(made[-1].clear_until(runs.limits))
+    return made[::-1]
 
 
 def column(
-    runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy, tier: Tier
+    runs: PolicyRuns[Any],
+    ranked: Sequence[RunTarget],
+    policy: Policy,
+    tier: Tier,
+    first: int = 0,
 ) -> Column:
-    """Runs a tier on the targets, best scores first, until its losses are clearly
-    beyond the limits. Returns the costs and losses."""
+    """Runs a tier on the targets from `first` on, best scores first, until its losses
+    are clearly beyond the limits. Returns the costs and losses."""
     alone = replace(policy, tiers=(tier,))
     records: list[TargetRecord] = []
-    for first in range(0, len(ranked), BLOCK):
-        records += runs.records(alone, ranked[first : first + BLOCK])
+    for begin in range(first, len(ranked), BLOCK):
+        records += runs.records(alone, ranked[begin : begin + BLOCK])
         if runs.verdict(alone, records).excess_within(HOPELESS) > 0:
             break
-    cost = [record.ledger.equivalents for record in records]
-    parts = np.array(
-        [_parts(record, runs.full[record.number], runs.limits) for record in records]
-    )
-    summed = np.concatenate([np.zeros((1, *parts.shape[1:])), parts.cumsum(axis=0)])
-    return Column(tier, np.cumsum([0.0, *cost]), summed[:, 0], summed[:, 1])
+    cost = np.zeros(1 + first + len(records))
+    cost[1 + first :] = [record.ledger.equivalents for record in records]
+    sums = np.zeros((len(cost), 2, len(runs.limits.allowed)))
+    for place, record in enumerate(records, 1 + first):
+        sums[place] = _parts(record, runs.full[record.number], runs.limits)
+    sums = sums.cumsum(axis=0)
+    return Column(tier, cost.cumsum(), sums[:, 0], sums[:, 1], first)
 
 
 def _parts(

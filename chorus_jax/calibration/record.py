@@ -14,11 +14,14 @@ class TargetRecord:
         number: the target's number.
         ledger: the run's ledger.
         scores: the video's figures.
+        beyond: how much the videos differ outside the region (see `region.beyond`);
+            None if the plan has no region.
     """
 
     number: int
     ledger: Ledger
     scores: Scores
+    beyond: float | None = None
 
     @property
     def way(self) -> tuple[int | float, ...]:

@@ -1,5 +1,6 @@
 """Runs policies on targets, and keeps the records so that no run is repeated."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from tqdm import tqdm
 
 from chorus_jax.calibration.losses import LossLimits
 from chorus_jax.calibration.record import TargetRecord
-from chorus_jax.calibration.target import RunTarget, tier_of, way
+from chorus_jax.calibration.target import RunTarget, tier_of, unlimited, way
 from chorus_jax.calibration.verdict import Verdict, verdict
 from chorus_jax.inter_request.policy.policy import Policy
 
@@ -17,6 +18,27 @@ LOOKS = 4  # parts of the targets; after each one a hopeless policy can be given
 HOPELESS = 2.0  # standard errors by which a hopeless policy exceeds the limits
 
 T = TypeVar("T", bound=RunTarget)
+
+
+@dataclass(frozen=True)
+class LimitedRun:
+    """A run whose region has a limit (see `Region.limit`).
+
+    Attributes:
+        limit: the limit; infinite without a region.
+        record: the record of the run.
+    """
+
+    limit: float
+    record: TargetRecord
+
+    def is_alike(self, limit: float) -> bool:
+        """Whether the run would be the same with another limit: with both it runs the
+        region, or with both all tokens."""
+        beyond = self.record.beyond
+        if beyond is None:
+            return limit == self.limit
+        return (beyond > limit) == (beyond > self.limit)
 
 
 @dataclass
@@ -27,13 +49,13 @@ class PolicyRuns(ABC, Generic[T]):
         targets: the targets that policies are run on.
         limits: the most that a policy may lose.
         full: the records of full runs, by the target's number.
-        known: the records of hits, by the target's number and `way`.
+        known: the runs of hits, by the target's number and `way` without limits.
     """
 
     targets: Sequence[T]
     limits: LossLimits
     full: dict[int, TargetRecord] = field(default_factory=dict)
-    known: dict[Hashable, TargetRecord] = field(default_factory=dict)
+    known: dict[Hashable, list[LimitedRun]] = field(default_factory=dict)
 
     @abstractmethod
     def arm(self, policy: Policy) -> Any:
@@ -78,7 +100,12 @@ class PolicyRuns(ABC, Generic[T]):
         """The record of one target; for a miss, the record of its full run."""
         if tier_of(target, arm.policy) is None:
             return self.full[target.number]
-        key = (target.number, *way(arm.policy, arm.plan(target), target))
-        if key not in self.known:
-            self.known[key] = self.made(arm, target)
-        return self.known[key]
+        plan = arm.plan(target)
+        limit = plan.region.limit if plan.region else math.inf
+        key = (target.number, *way(arm.policy, unlimited(plan), target))
+        runs = self.known.setdefault(key, [])
+        alike = next((run for run in runs if run.is_alike(limit)), None)
+        if alike is None:
+            alike = LimitedRun(limit, self.made(arm, target))
+            runs.append(alike)
+        return alike.record

@@ -140,9 +140,10 @@ def _cheapest(
         most: the limits of the mean losses of each tier, and of all tiers together, by
             figure.
     """
-    known = np.array([column.targets for column in chain])
-    ends = ends[(ends <= known).all(axis=1)]
     begins = np.concatenate([np.zeros((len(ends), 1), int), ends[:, :-1]], axis=1)
+    was_run = ends <= np.array([column.targets for column in chain])
+    was_run &= begins >= np.array([column.first for column in chain])
+    ends, begins = (x[was_run.all(axis=1)] for x in (ends, begins))
 
     def of_tiers(name: str) -> list[np.ndarray]:
         sums = [getattr(column, name) for column in chain]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from chorus_jax.denoise.cost import equivalents
@@ -32,6 +33,7 @@ class RunTarget(Protocol):
         number: identifies the target.
         request: the request. Its seed differs from the seeds of all sources, so that a
             full run and a run with reuse draw the same noise, unlike the source's.
+        namespace: the namespace of its sources.
         source: the id of the source's entry; None without a source.
         score: the score of the match; None without a source.
     """
@@ -40,6 +42,8 @@ class RunTarget(Protocol):
     def number(self) -> int: ...
     @property
     def request(self) -> Request: ...
+    @property
+    def namespace(self) -> str: ...
     @property
     def source(self) -> str | None: ...
     @property
@@ -81,16 +85,9 @@ def nearest(
 class PolicyArm:
     """Makes targets' videos with one policy, without writing to the cache."""
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        cache: Cache,
-        policy: Policy,
-        namespace: str = "default",
-    ):
+    def __init__(self, pipeline: Pipeline, cache: Cache, policy: Policy):
         self.pipeline, self.cache, self.policy = pipeline, cache, policy
         self.engine = Engine(pipeline, cache, policy)
-        self.reuse = Reuse(write=False, namespace=namespace)
 
     def plan(self, target: RunTarget) -> StepPlan | None:
         """The step plan of a target; None for a miss."""
@@ -123,8 +120,9 @@ class PolicyArm:
             if isinstance(event, Denoised):
                 runs.append(event)
 
+        reuse = Reuse(write=False, namespace=target.namespace)
         result = self.engine.generate(
-            target.request, self.reuse, observer=observe, every=None
+            target.request, reuse, observer=observe, every=None
         )
         self.check(target, result.ledger)
         return result, runs[-1]
@@ -142,6 +140,21 @@ class PolicyArm:
 
     def _geometry(self, target: RunTarget) -> Any:
         return self.pipeline.model.geometry(target.request)
+
+
+def beyond_region(run: Denoised) -> float | None:
+    """How much a target differs from its source outside the region (see
+    `region.beyond`); None for a run without a region."""
+    return None if run.chosen is None else float(run.chosen.beyond[0])
+
+
+def unlimited(plan: StepPlan) -> StepPlan:
+    """The plan without the limit above which all tokens are run."""
+    stretches = [
+        replace(x, region=x.region and replace(x.region, limit=math.inf))
+        for x in plan.stretches
+    ]
+    return replace(plan, stretches=tuple(stretches))
 
 
 def way(

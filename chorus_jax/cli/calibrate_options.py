@@ -15,9 +15,9 @@ from chorus_jax.cli.one_line import path
 DESCRIPTION = """Measures how much of an earlier video a model may reuse, and writes a
 policy: a JSON file for --policy, or for Engine.
 
-Prompts 1, 3, 5 and so on are generated in full and stored as sources. The others are
-generated in full, and again with more and more steps skipped by beginning from their
-source. A policy is allowed if the hits of each of
+All prompts are generated in full and stored, and again with more and more steps skipped
+by beginning from a source. The source of prompts 1, 3, 5 and so on is one of the
+others, and theirs is one of these. A policy is allowed if the hits of each of
 its tiers are, on average, as near to the full videos as --least-psnr and --least-ssim
 say; the one that computes least is written. The defaults come from earlier weights of
 the shapes model, where hits that are less near lose what differs from their source

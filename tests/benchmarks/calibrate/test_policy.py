@@ -271,7 +271,7 @@ def runs(monkeypatch):
     monkeypatch.setattr(calibrate_runs, "scored", score)
     prompt, request = ScenePrompt("a", (asked,)), Request("a", seed=0)
     targets = [Target(n, prompt, request, 32, "a", 0.6 + n / 20) for n in range(8)]
-    found = SceneRuns(SimpleNamespace(), targets, LIMITS)
+    found = SceneRuns(SimpleNamespace(full={}), targets, LIMITS)
     found.fill(50)
     made.clear()
     return found, made
@@ -331,6 +331,7 @@ def test_a_search_begins_with_the_best_plans_of_what_was_run(runs):
     assert all(tier.reuse_until < 20 for tier in begun[-1].tiers)
     # Each plan ran once.
     assert len(made) == 7 * 8
+    assert all(column.first == 0 for column in table.columns)
     assert found.measure(begun[-1]).excess == 0
 
 
@@ -378,8 +379,8 @@ def test_rows_are_of_both_kinds_of_targets_and_without_times(runs):
     for each in found.full.values():
         each.ledger.seconds.update(took)
     found.measure(policy)
-    for each in found.known.values():
-        each.ledger.seconds.update(took)
+    for [each] in found.known.values():
+        each.record.ledger.seconds.update(took)
     rows = list(SceneCalibration(found, found, MOVES).rows({"chosen": policy}))
     told = [(row["split"], row["over"], row["targets"]) for row in rows]
     assert told == [

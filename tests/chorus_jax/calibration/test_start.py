@@ -20,13 +20,13 @@ SCORES = sorted(RNG.random(COUNT).round(4).tolist(), reverse=True)
 TIERS = (Tier(0.0, 5, 5), Tier(0.0, 10, 40, 0.5), Tier(0.0, 20, 45, 0.25))
 
 
-def column(tier, cost, lost, targets=COUNT):
+def column(tier, cost, lost, targets=COUNT, first=0):
     """A tier that costs the same of every target."""
     of = np.cumsum(np.ones((targets, len(ALLOWED))), axis=0)
     lost = np.outer(lost[:targets], np.ones(len(ALLOWED))).cumsum(axis=0)
     none = np.zeros((1, len(ALLOWED)))
     lost, of = np.concatenate([none, lost]), np.concatenate([none, of])
-    return Column(tier, cost * np.arange(targets + 1.0), lost, of)
+    return Column(tier, cost * np.arange(targets + 1.0), lost, of, first)
 
 
 def table():
@@ -109,6 +109,23 @@ def test_a_plan_is_not_given_to_targets_that_it_was_not_run_on():
     short = column(TIERS[2], 10.0, [0.0] * COUNT, targets=12)
     [tier] = best([short], SCORES, STEPS, LIMITS)
     assert sum(score >= tier.least for score in SCORES) in range(8, 13)
+
+
+def test_a_plan_is_not_given_to_first_targets_that_it_was_not_run_on():
+    bold = column(TIERS[2], 10.0, [0.0] * COUNT, targets=12)
+    rest = column(TIERS[1], 20.0, [0.0] * COUNT, first=10)
+    low, high = best([rest, bold], SCORES, STEPS, LIMITS)
+    assert (low.reuse_until, high.reuse_until) == (10, 20)
+    assert sum(score >= high.least for score in SCORES) in range(10, 13)
+    assert best([rest], SCORES, STEPS, LIMITS) == ()
+
+
+def test_losses_are_clear_until_the_block_that_loses_more_than_a_quarter():
+    lost = [0.0] * 10 + [0.002] * 10 + [0.05] * 10  # of 0.01
+    assert column(TIERS[0], 1.0, lost).clear_until(LIMITS) == 20
+    assert column(TIERS[0], 1.0, lost, first=10).clear_until(LIMITS) == 20
+    assert column(TIERS[0], 1.0, lost, first=20).clear_until(LIMITS) == 20
+    assert column(TIERS[0], 1.0, lost, targets=9).clear_until(LIMITS) == 0
 
 
 def test_equal_scores_are_not_parted():
