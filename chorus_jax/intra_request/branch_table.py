@@ -59,7 +59,8 @@ class BranchTable:
         if not forward.branch_names:
             raise ValueError(NO_BRANCHES)
         outputs = forward.unknown_branches()
-        return BranchState(PerLayer(outputs), jnp.full(outputs[0].shape[1], NONE))
+        last = jnp.full(outputs[0].shape[1], NONE, jnp.int32)
+        return BranchState(PerLayer(outputs), last)
 
     def step(
         self,

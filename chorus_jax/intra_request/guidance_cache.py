@@ -86,7 +86,7 @@ class GuidanceCache:
         shapes = jax.eval_shape(lambda: apart.velocities(apart.stem()))
         others = jax.tree.map(lambda x: x[b:], zeros(shapes))
         one = jnp.ones(b, jnp.float32)
-        return GuidanceState(others, others, one, one, jnp.full(b, NONE))
+        return GuidanceState(others, others, one, one, jnp.full(b, NONE, jnp.int32))
 
     def step(
         self,

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from jax.tree_util import tree_leaves_with_path
 
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.placement import cache_partition, placed
@@ -96,6 +97,8 @@ def test_the_state_of_any_step_cache_stays_where_it_was():
         program, inputs, state = begun(
             model, conditions(model, solver), noise(), EACH, solver=solver
         )
+        # A weak type is a strong one after a step, and so compiles a second program.
+        assert not [path for path, x in tree_leaves_with_path(state) if x.weak_type]
         before = jax.tree.map(lambda x: x.sharding, state)
         for _ in range(2):
             state = moved(inputs, state, program=program)
