@@ -1,7 +1,7 @@
 """Steps by token budgets (HSA, arXiv 2605.06892), for a whole video or a region of it.
 
-Every layer holds the keys and values of all tokens. A pass runs only the active tokens:
-they attend to the keys and values of all tokens and replace their own. Every other
+A pass runs only the active tokens. If these are not all, every layer holds the keys and
+values of all tokens: active tokens attend to these and replace their own. Every other
 token keeps the velocity of the last pass that ran it, or has a step cache's forecast
 from the velocities of its last passes.
 """
@@ -99,6 +99,11 @@ class BudgetedTokens:
         if not isinstance(self.cache, ScheduledCache):
             return None
         return TokenForecasts(self.cache, self.first, self.sets, self.tiles)
+
+    @property
+    def splits(self) -> bool:
+        """Whether some steps run a part of the tiles, which attend to held keys."""
+        return any(0 < len(ranks) < self.tiles for ranks in self.sets)
 
     @property
     def equivalents(self) -> float:

@@ -104,7 +104,7 @@ def initial_caches(run: Run, latents: Latents, step: Int[Array, " b"]) -> tuple:
 
 def initial_keys(run: Run, latents: Latents, step: Int[Array, " b"]) -> Any:
     """Zeros in the shapes of the held keys and values; () if the plan holds none."""
-    holding = [piece for piece in segments(run.plan) if holds(piece)]
+    holding = [piece for piece in segments(run.plan) if holds(piece, run)]
     if not holding:
         return ()
     every = AllTokens(run.geometry.tiling)
@@ -112,11 +112,11 @@ def initial_keys(run: Run, latents: Latents, step: Int[Array, " b"]) -> Any:
     return zeros(jax.eval_shape(lambda: evaluate(first())[1].keys))
 
 
-def holds(piece: Segment) -> bool:
+def holds(piece: Segment, run: Run) -> bool:
     """Whether tokens in these steps attend to held keys and values."""
     if isinstance(piece, RegionSteps):
         return piece.region.context == "held"
-    return isinstance(piece, BudgetSteps)
+    return isinstance(piece, BudgetSteps) and piece.of(run).splits
 
 
 def initial_budgets(run: Run, latents: Latents) -> BudgetState | None:

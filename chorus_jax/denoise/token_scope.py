@@ -28,7 +28,7 @@ class TokenScope(Protocol):
 
     def every(self, latents: Latents, i: Int[Array, " b"], keys: Any) -> Forward:
         """The pass of all tokens of the scope at step `i`, which returns their keys and
-        values."""
+        values, unless `keys` is (): then none are held."""
 
     def some(
         self, latents: Latents, i: Int[Array, " b"], keys: Any, rows: Int[Array, "b k"]
@@ -78,7 +78,7 @@ class WholeVideo:
 
     def every(self, latents: Latents, i: Int[Array, " b"], keys: Any) -> Forward:
         """The pass of all tokens."""
-        every = AllTokens(self.run.geometry.tiling)
+        every = AllTokens(None if keys == () else self.run.geometry.tiling)
         return self.run.forward(self.expert, latents, i, every)
 
     def some(

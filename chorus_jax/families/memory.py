@@ -42,8 +42,8 @@ def least_memory(
         request: the request to run.
         options: those that the model is loaded with.
         batch: the number of such requests that run at once.
-        held_keys: whether the keys and values of all tokens are held too; those of a
-            request with token budgets always are.
+        held_keys: whether the keys and values of all tokens are held too; they also
+            are for token budgets with steps that run a part of the tokens.
     """
     width = lambda stored: BYTES[options.dtype or stored]
     weights = {
@@ -53,7 +53,8 @@ def least_memory(
     encoder = 0 if options.keep_text_encoder else weights[TEXT_ENCODER]
     tokens = math.prod(grid) * request.passes * config.heads * config.head_width
     stream = tokens * width(config.dtype)
-    held = held_keys or request.token_budgets is not None
+    budgets = request.token_budgets
+    held = held_keys or (budgets is not None and budgets.splits)
     keys = 2 * config.depth * stream if held else 0
     frames = request.frames * request.height * request.width * 3
     work = STREAMS * stream + keys + math.prod(latents) * LATENTS * 4

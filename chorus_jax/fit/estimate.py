@@ -67,7 +67,8 @@ def estimated(
     transformers = sum(placing.weight_bytes(parts[x], sizes) for x in run.resident)
     arrays, keys, caches = run.bytes_over(sizes)
     copies = round(HELD_COPIES * keys + CACHE_COPIES * caches)
-    if run.request.token_budgets is not None:
+    budgets = run.request.token_budgets
+    if budgets is not None and budgets.splits:
         copies += TILED_LATENTS * padded_bytes(run.latents, sizes)
     program = lambda size: ProgramMemory(0, LARGEST * size, 0, estimated=True)
     return {

@@ -18,6 +18,10 @@ class ActiveSets(Protocol):
     def early(self) -> int:
         """Steps at the start of a run that run all tokens and rank them."""
 
+    @property
+    def splits(self) -> bool:
+        """Whether some steps run a part of the tokens, not all or none."""
+
     def sets(
         self, first: int, last: int, tiles: int, early: int
     ) -> tuple[tuple[int, ...], ...]:

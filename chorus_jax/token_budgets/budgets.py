@@ -83,6 +83,11 @@ class TokenBudgets:
                 f"more, and no negative number of late ones, got {self}"
             )
 
+    @property
+    def splits(self) -> bool:
+        """Whether some steps run a part of the tokens, not all or none."""
+        return self.staggered or len({group.budget for group in self.groups}) > 1
+
     def periods(self) -> list[int]:
         """The number of steps from one run of a group's tokens to the next, per
         group."""

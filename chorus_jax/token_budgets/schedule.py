@@ -44,6 +44,11 @@ class TokenSchedule:
         """The number of steps of the schedule."""
         return len(self.shares)
 
+    @property
+    def splits(self) -> bool:
+        """Whether some steps run a part of the tokens, not all or none."""
+        return any(0 < share < 1 for share in self.shares)
+
     def sets(
         self, first: int, last: int, tiles: int, early: int
     ) -> tuple[tuple[int, ...], ...]:

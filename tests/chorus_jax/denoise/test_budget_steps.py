@@ -66,12 +66,28 @@ def three(model):
 
 
 def test_budgets_of_all_steps_are_plain_sampling_bit_for_bit(model, plain):
-    """Though keys are held and tokens ranked."""
+    """Though tokens are ranked."""
     ours = run(model, conditions(model), noise(), plan(budgets((0.5, 6), (0.5, 6))))
     for name in ("latents", "work", "step"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(plain, name))
     assert sorted(ours.budgets.order[0].tolist()) == list(range(TILES))
-    assert np.abs(jax.tree.leaves(ours.keys)[0]).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("groups", "fields", "held"),
+    [
+        ([(0.5, 6), (0.5, 6)], {}, False),
+        ([(1.0, 3)], {"early": 1}, False),
+        ([(0.5, 3), (0.5, 3)], {"staggered": True}, True),
+        ([(0.5, 6), (0.5, 3)], {}, True),
+    ],
+)
+def test_keys_are_held_where_steps_run_a_part_of_the_tokens(
+    model, groups, fields, held
+):
+    ours = budgets(*groups, **fields)
+    state = run(model, conditions(model), noise(), plan(ours))
+    assert ours.splits == held == bool(jax.tree.leaves(state.keys))
 
 
 def test_a_held_velocity_is_one_longer_step_of_euler(model):

@@ -55,7 +55,7 @@ def run_of(outline, height, active, tokens):
 # MiB of temporaries for 50 steps of 17 frames of 512x512 on v6e:2x2 with context 4, as
 # `fit.answering.compiled_memory` reads them from libtpu 0.0.42.
 @pytest.mark.parametrize(
-    ("active", "tokens", "compiled"), [(0.25, None, 37.6), (None, "hsa-50", 77.7)]
+    ("active", "tokens", "compiled"), [(0.25, None, 37.6), (None, "hsa-25", 77.7)]
 )
 def test_a_step_with_narrow_heads_takes_no_more_than_estimated(
     active, tokens, compiled, outline

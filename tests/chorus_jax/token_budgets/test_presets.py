@@ -9,8 +9,7 @@ from chorus_jax.token_budgets import TokenBudgets, TokenGroup
 from chorus_jax.token_budgets.presets import PRESETS, named, nearest
 
 
-# Beside every second step, hsa-50 runs the second one, and a few tokens of the others.
-MOST = {"hsa-75": 0.755, "hsa-50": 0.555, "hsa-25": 0.255}
+MOST = {"hsa-75": 0.755, "hsa-50": 0.505, "hsa-25": 0.255}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -25,10 +24,13 @@ def test_a_preset_computes_about_what_its_name_says(name, steps):
 @pytest.mark.parametrize("steps", [20, 28, 30, 40, 50, 100])
 def test_hsa_50_runs_all_tokens_in_every_second_step(steps):
     budgets = named("hsa-50", steps)
-    assert budgets.periods() == [1, 2] and (budgets.early, budgets.late) == (
-        max(round(0.04 * steps), 2),
-        0,
-    )
+    assert budgets.periods() == [2]
+    assert (budgets.early, budgets.late) == (1, 0)
+
+
+def test_a_preset_whose_period_does_not_divide_the_steps_has_two_groups():
+    budgets = named("hsa-50", 25)
+    assert budgets.periods() == [1, 5] and (budgets.early, budgets.late) == (2, 0)
 
 
 def test_unknown_names_and_too_few_steps_are_refused():

@@ -10,7 +10,8 @@ SHARES = (1.0, 1.0, 0.5, 0.0, 0.01, 1.0)
 
 def test_a_step_runs_the_tiles_that_change_most():
     ours = TokenSchedule(SHARES)
-    assert isinstance(ours, ActiveSets) and ours.steps == 6
+    assert isinstance(ours, ActiveSets) and ours.steps == 6 and ours.splits
+    assert not TokenSchedule((1.0, 1.0, 0.0)).splits
     lengths = [len(ranks) for ranks in ours.sets(0, 6, 8, 2)]
     assert lengths == [8, 8, 4, 0, 1, 8]
     assert ours.sets(0, 6, 8, 2)[2] == (0, 1, 2, 3)

@@ -68,7 +68,8 @@ def test_held_keys_count_with_token_budgets_and_regions():
     keys = 2 * 2 * tokens * config.depth * config.heads * config.head_width
     keys *= BYTES[config.dtype]
     assert of(request, held_keys=True) - of(request) == keys
-    assert of(request.changed(tokens="hsa-50")) - of(request) == keys
+    assert of(request.changed(tokens="hsa-25")) - of(request) == keys
+    assert of(request.changed(tokens="hsa-50")) == of(request)  # all tokens or none
 
 
 def test_a_mesh_splits_weights_by_tensor_alone():
