@@ -17,9 +17,11 @@ from chorus_jax.fit.estimate import (
 from chorus_jax.fit.run import ReuseOptions, outlined_run, with_inputs
 from chorus_jax.nets.t5 import T5Config, T5Encoder
 from chorus_jax.request import Request
+from chorus_jax.token_budgets import TokenBudgets, TokenGroup
 
 SIZES = {"data": 1, "context": 4, "tensor": 1}
 MIB = 2**20
+PARTS = TokenBudgets(50, (TokenGroup(0.3, 50), TokenGroup(0.7, 10)))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,8 @@ def run_of(outline, height, active, tokens):
 # MiB of temporaries for 50 steps of 17 frames of 512x512 on v6e:2x2 with context 4, as
 # `fit.answering.compiled_memory` reads them from libtpu 0.0.42.
 @pytest.mark.parametrize(
-    ("active", "tokens", "compiled"), [(0.25, None, 37.6), (None, "hsa-25", 77.7)]
+    ("active", "tokens", "compiled"),
+    [(0.25, None, 37.6), (None, "hsa-50", 42.1), (None, PARTS, 78.7)],
 )
 def test_a_step_with_narrow_heads_takes_no_more_than_estimated(
     active, tokens, compiled, outline

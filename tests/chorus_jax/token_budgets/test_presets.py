@@ -8,7 +8,6 @@ from chorus_jax.request import Request
 from chorus_jax.token_budgets import TokenBudgets, TokenGroup
 from chorus_jax.token_budgets.presets import PRESETS, named, nearest
 
-
 MOST = {"hsa-75": 0.755, "hsa-50": 0.505, "hsa-25": 0.255}
 
 
