@@ -4,15 +4,17 @@
     python -m benchmarks.tokens.settings --name hsa-50 --size 144 --prompts 8
 
 The settings are those of `TokenPreset`: the period of the second group, and the shares
-of full steps at the start and at the end. All compute the preset's work of 50 steps on
-the shapes model; the tokens that are not run get TaylorSeer's forecasts. `psnr` and
-`ssim` compare with the full run, over prompts that training saw. `fewer` runs the
-preset's share of the steps.
+of full steps at the start and at the end. Where the preset has one group, further ones
+run a share of its tokens (`SLOW`) in every fifth step. All compute about the preset's
+work of 50 steps on the shapes model; the tokens that are not run get TaylorSeer's
+forecasts. `psnr` and `ssim` compare with the full run, over prompts that training saw.
+`fewer` runs the preset's share of the steps. A row is named by each group's share and
+period.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -24,6 +26,7 @@ from benchmarks.reuse.models import Loaded, add_options, load_model
 from benchmarks.tokens.arms import FORECASTS, TokenArm
 from benchmarks.tokens.budgets import STEPS, scores
 from chorus_jax.request import Request
+from chorus_jax.token_budgets import TokenBudgets, TokenGroup
 from chorus_jax.token_budgets.presets import PRESETS, TokenPreset
 from chorus_jax.training.world.attributes import training_combinations
 from chorus_jax.training.world.examples import prompts
@@ -31,23 +34,29 @@ from chorus_jax.training.world.examples import prompts
 KEY = ("preset_of", "size", "row")
 COLUMNS = ("row", "preset_of", "size", "prompts", "equivalents", "psnr", "psnr_error")
 PERIODS, EARLY, LATE = (2, 5, 10), (0.04, 0.16, 0.24, 0.32), (0.0, 0.04, 0.08)
+SLOW = (0.04, 0.1, 0.3)
 
 
-def settings(preset: TokenPreset) -> Iterator[TokenPreset]:
-    """The preset, then others of the same work, each with other token budgets."""
-    made = {preset.budgets(STEPS): preset}
+def settings(preset: TokenPreset) -> Iterator[TokenBudgets]:
+    """The preset's token budgets, then others of about the same work."""
+    made = [preset.budgets(STEPS)]
     for period, early, late in product(PERIODS, EARLY, LATE):
-        other = replace(preset, period=period, early=early, late=late)
         if (early + late) < preset.work:
-            made.setdefault(other.budgets(STEPS), other)
-    yield from made.values()
+            other = replace(preset, period=period, early=early, late=late)
+            made.append(other.budgets(STEPS))
+    if len(made[0].groups) == 1:
+        often, seldom = made[0].groups[0].budget, STEPS // 5
+        for share in SLOW:
+            groups = TokenGroup(1 - share, often), TokenGroup(share, seldom)
+            made.append(TokenBudgets(STEPS, groups))
+    yield from dict.fromkeys(made)
 
 
-def name(setting: TokenPreset) -> str:
-    """The label of a setting, with the period of its budgets."""
-    _, others = setting.budgets(STEPS).groups
-    period = STEPS // others.budget
-    return f"every {period}, {setting.early:g} early, {setting.late:g} late"
+def name(budgets: TokenBudgets) -> str:
+    """The label of token budgets."""
+    groups = zip(budgets.groups, budgets.periods())
+    parts = [f"{100 * group.share:.3g} % every {period}" for group, period in groups]
+    return ", ".join([*parts, f"{budgets.early} early", f"{budgets.late} late"])
 
 
 def measured(
@@ -64,10 +73,9 @@ def measured(
         work = float(state.work.mean())
         return {"row": label, "equivalents": work, **with_errors(list(fidelity))}
 
-    for setting in settings(preset):
-        given = tuple(x.changed(tokens=setting.budgets(STEPS)) for x in requests)
-        arm = TokenArm(loaded.pipeline, given, FORECASTS["taylor"])
-        yield {**row(name(setting), arm), **asdict(setting)}
+    for budgets in settings(preset):
+        given = tuple(x.changed(tokens=budgets) for x in requests)
+        yield row(name(budgets), TokenArm(loaded.pipeline, given, FORECASTS["taylor"]))
     steps = round(preset.work * STEPS)
     fewer = tuple(x.changed(steps=steps) for x in requests)
     yield row("fewer", TokenArm(loaded.pipeline, fewer))
