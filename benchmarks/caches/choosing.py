@@ -11,16 +11,29 @@ from benchmarks.lib import rows
 from chorus_jax.calibration.time_limit import TimeLimit
 from chorus_jax.intra_request import registry
 from chorus_jax.intra_request.bac import BAC
+from chorus_jax.intra_request.mixture import Mixture
 from chorus_jax.intra_request.planned import PlannedCache
 from chorus_jax.intra_request.planned_tokens import PlannedTokens
 from chorus_jax.intra_request.profiling import ProfilingDiT
+from chorus_jax.intra_request.protocol import StepCache
 
 LONG = 40  # longer fields, such as measured values, are left out of the setting
 
 
 def setting(arm: CacheArm) -> str:
     """The setting of an arm as text, such as `steps=20, shift=5`."""
-    cache, fields = arm.cache, registry.describe(arm.cache)
+    of_run = [f"steps={arm.steps}"] * bool(arm.steps)
+    of_run += [f"shift={arm.shift:g}"] * bool(arm.shift)
+    of_run += [f"solver={arm.solver}"] * bool(arm.solver)
+    of_run += [f"tokens={arm.tokens}"] * bool(arm.tokens)
+    return ", ".join(filter(None, [*of_run, fields_of(arm.cache)]))
+
+
+def fields_of(cache: StepCache) -> str:
+    """The fields of a step cache as text, without long ones."""
+    if isinstance(cache, Mixture):
+        return "; ".join(map(fields_of, (cache.steps, cache.within)))
+    fields = registry.describe(cache)
     if isinstance(cache, PlannedCache):
         fields["steps"] = f"{cache.of - len(cache.steps)} of {cache.of}"
     if isinstance(cache, BAC):
@@ -32,12 +45,7 @@ def setting(arm: CacheArm) -> str:
         fields["cost"] = f"{sum(cache.shares):.2f} of {len(cache.shares)}"
     for name in ("name", "ratios", "forecasts", "of", "shares"):
         fields.pop(name, None)
-    words = [f"{k}={v}" for k, v in fields.items() if len(str(v)) <= LONG]
-    of_run = [f"steps={arm.steps}"] * bool(arm.steps)
-    of_run += [f"shift={arm.shift:g}"] * bool(arm.shift)
-    of_run += [f"solver={arm.solver}"] * bool(arm.solver)
-    of_run += [f"tokens={arm.tokens}"] * bool(arm.tokens)
-    return ", ".join([*of_run, *words])
+    return ", ".join(f"{k}={v}" for k, v in fields.items() if len(str(v)) <= LONG)
 
 
 def arms_of(
