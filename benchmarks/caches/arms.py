@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from benchmarks.caches.foreseen import Foreseen
 from benchmarks.caches.intervals import INTERVALS, MIXTURES, forecasters, mixtures
 from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache
+from chorus_jax.intra_request.dbcache import DBCache
 from chorus_jax.intra_request.dicache import DiCache
 from chorus_jax.intra_request.easy import EasyCache
 from chorus_jax.intra_request.first_block import FirstBlock
@@ -69,6 +70,7 @@ class SearchedCache:
 
 WATCHERS = {
     "first block": SearchedCache(lambda x: FirstBlock(x, first=3), 0.01, 0.4),
+    "dbcache": SearchedCache(lambda x: DBCache(x, front=1, first=3, back=1), 0.01, 0.4),
     "easy": SearchedCache(lambda x: EasyCache(x, first=3), 0.01, 0.6),
     "dicache": SearchedCache(lambda x: DiCache(x, retention=0.1), 0.01, 0.6),
     "sea": SearchedCache(lambda x: SeaCache(x, longest=4), 0.02, 1.5),

@@ -100,5 +100,10 @@ TABLES = {
         columns("prompts", "psnr", "ssim", "detail"),
         named(of_vae),
     ),
+    "shipped": PageTable(
+        "benchmarks.model.shipped",
+        "shipped",
+        columns("megabytes", "seconds", "import_seconds", "prompts", "psnr", "least"),
+    ),
     "training": PageTable("benchmarks.model.training", "training", training),
 }

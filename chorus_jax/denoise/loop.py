@@ -122,8 +122,9 @@ def holds(piece: Segment, run: Run) -> bool:
 def initial_budgets(run: Run, latents: Latents) -> BudgetState | None:
     """The state of token budgets for all tokens before the run; None without any."""
     for piece in segments(run.plan):
-        if isinstance(piece, BudgetSteps):
-            return piece.of(run).init(latents)
+        whole = piece.whole if isinstance(piece, RegionSteps) else piece
+        if isinstance(whole, BudgetSteps):
+            return whole.of(run).init(latents)
     return None
 
 

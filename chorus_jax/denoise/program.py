@@ -109,8 +109,7 @@ def slots(plan: StepPlan) -> tuple[tuple[StepCache, str], ...]:
 
     Equal step caches share a state if they run with the same transformer; the shapes of
     a state depend on the transformer. Combined with token budgets, a step cache has a
-    state only in plans with a region, for the step that shows the region and for steps
-    of all tokens where videos differ outside it.
+    state only in plans with a region, for the step that shows the region.
     """
     pairs = (
         (stretch.cache, stretch.expert)

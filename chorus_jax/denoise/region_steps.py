@@ -2,7 +2,8 @@
 
 All requests of a batch are at the same step. The region's steps keep only the patches
 of its tiles; after the last step the region's core is pasted into the source's latents.
-If the videos differ outside the region too, these steps run all tokens instead.
+If the videos differ outside the region too, these steps run all tokens instead, or with
+token budgets those of the whole video that the budgets run.
 """
 
 import math
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from chorus_jax.denoise import solving
+from chorus_jax.denoise.budget_steps import BudgetSteps
 from chorus_jax.denoise.budgeted import BudgetedRun, BudgetedTokens
 from chorus_jax.denoise.program import Run, slots
 from chorus_jax.denoise.region import (
@@ -107,7 +109,7 @@ class OpeningStep:
         )
         shown = RegionState(region, before.parts)
         keys = held.keys if self.region.context == "held" else state.keys
-        state = state._replace(region=shown, keys=keys)
+        state = self.following.ranked(run, state._replace(region=shown, keys=keys))
         return self.following.begin(run, state, latents)
 
     def held(self, run: Run, state: RunState) -> Held:
@@ -203,10 +205,27 @@ class RegionSteps:
         ended = (count > 0) & (last == self.last)
         return when(ended, lambda state: self.end(run, state), state)
 
+    @property
+    def whole(self) -> WholeSteps | BudgetSteps:
+        """These steps for the tokens of the whole video."""
+        if self.budgets is None:
+            return WholeSteps(self.first, self.last, self.cache, self.expert)
+        return BudgetSteps(
+            self.first, self.last, self.expert, self.budgets, True, self.cache
+        )
+
     def run_whole(self, run: Run, state: RunState, until: Array) -> RunState:
-        """Runs these steps with all tokens, up to `until`."""
-        steps = WholeSteps(self.first, self.last, self.cache, self.expert)
-        return steps(run, state, jnp.broadcast_to(until, state.step.shape))
+        """Runs these steps for the whole video, up to `until`."""
+        return self.whole(run, state, jnp.broadcast_to(until, state.step.shape))
+
+    def ranked(self, run: Run, state: RunState) -> RunState:
+        """The state with the tiles of the whole video ranked for token budgets by how
+        much they differ from the source, as those of the region are."""
+        if not isinstance(self.whole, BudgetSteps):
+            return state
+        assert state.region is not None and state.budgets is not None
+        order = self.whole.of(run).by_change(state.region.chosen.scores)
+        return state._replace(budgets=state.budgets._replace(order=order))
 
     def tokens(self, run: Run, state: RunState) -> TileTokens:
         """The active tokens and what they attend to."""

@@ -1,0 +1,155 @@
+"""Measures the shipped model: its size, its loading time, its videos in diffusers.
+
+    python -m benchmarks.model.shipped
+
+`megabytes` is the size of the package with its weights, and that of the weights alone.
+`seconds` is the time of `chorus_jax.load("shapes")` in a process of its own, after the
+imports, whose time is `import_seconds`. `psnr` and `least` are the mean and the least
+PSNR to the videos that diffusers makes of the exported weights from the same noise; it
+needs PyTorch and diffusers (`.[convert]`). Nothing else should run on the machine.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+import chorus_jax as cj
+from benchmarks.lib import rows
+from benchmarks.lib.timing import Timing
+from chorus_jax.checkpoints import shipped
+from chorus_jax.denoise import loop
+from chorus_jax.media.metrics import psnr
+from chorus_jax.media.pixels import Video
+from chorus_jax.training.world.attributes import held_out_combinations
+from chorus_jax.training.world.examples import prompts
+from configs import shapes
+from convert.__main__ import main as convert
+
+ROOT = Path(__file__).parents[2]
+STEPS = 50
+PACKAGES = ("chorus_jax", "kernels_pallas", "convert", "configs")
+COLUMNS = ("row", "megabytes", "seconds", "spread", "import_seconds", "psnr", "least")
+TIMES = """
+import time
+begin = time.perf_counter()
+import chorus_jax as cj
+middle = time.perf_counter()
+cj.load("shapes")
+print(middle - begin, time.perf_counter() - middle)
+"""
+Row = dict[str, Any]
+
+
+def megabytes(*folders: Path) -> float:
+    """The size of all files in folders, without compiled Python, in 10**6 bytes."""
+    files = (path for folder in folders for path in folder.rglob("*"))
+    kept = (x for x in files if x.is_file() and x.suffix != ".pyc")
+    return sum(path.stat().st_size for path in kept) / 1e6
+
+
+def loading(runs: int) -> Row:
+    """Times imports and loading, each run in its own process."""
+    command = [sys.executable, "-c", TIMES]
+    made = [
+        [float(x) for x in subprocess.check_output(command, text=True).split()]
+        for _ in range(runs)
+    ]
+    imports, loads = (Timing(tuple(column)) for column in zip(*made))
+    return {
+        "row": "load",
+        "seconds": loads.median,
+        "spread": loads.spread,
+        "import_seconds": imports.median,
+        "runs": runs,
+    }
+
+
+def exported(folder: Path) -> Any:
+    """The shipped model as diffusers' WanPipeline, exported into a folder."""
+    import torch
+    from diffusers import WanPipeline
+
+    convert(["export", str(shipped.folder(shapes.WEIGHTS)), str(folder)])
+    made = WanPipeline.from_pretrained(
+        folder, local_files_only=True, torch_dtype=torch.float32
+    )
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def theirs(pipeline: Any, request: cj.Request, noise: np.ndarray, limit: int) -> Video:
+    """The frames of a request by diffusers, -1 to 1.
+
+    Args:
+        pipeline: diffusers' pipeline.
+        request: the request.
+        noise: the noise to start from, `1 c t h w`.
+        limit: the number of tokens of the longest prompt.
+    """
+    import torch
+
+    frames = pipeline(
+        request.prompt,
+        request.negative_prompt,
+        height=request.height,
+        width=request.width,
+        num_frames=request.frames,
+        num_inference_steps=request.steps,
+        guidance_scale=request.guidance_scale,
+        latents=torch.from_numpy(noise),
+        max_sequence_length=limit,
+        output_type="np",
+    ).frames[0]
+    return np.float32(2.0) * frames - 1
+
+
+def in_diffusers(count: int) -> Row:
+    """The PSNR of videos to those of diffusers, over held-out prompts."""
+    ours = cj.load(shapes.WEIGHTS, dtype="float32")
+    limit = ours.model.sizes.transformer.text_limit
+    drawn = prompts(held_out_combinations(), count, seed=0)
+    found = []
+    with tempfile.TemporaryDirectory() as name:
+        pipeline = exported(Path(name) / "exported")
+        for seed, prompt in enumerate(tqdm(drawn, desc="videos", leave=False)):
+            request = ours.request(prompt.caption, steps=STEPS, seed=seed)
+            geometry = ours.model.geometry(request)
+            noise = loop.noise(jnp.array([seed], jnp.uint32), geometry)
+            channels_first = np.array(noise.transpose(0, 4, 1, 2, 3))
+            want = theirs(pipeline, request, channels_first, limit)
+            [video] = ours(request)
+            found.append(psnr(np.float32(video.frames) / 127.5 - 1, want))
+    figures = {"psnr": fmean(found), "least": min(found), "prompts": count}
+    return {"row": f"diffusers, {STEPS} steps", **figures}
+
+
+def main() -> None:
+    """Measures, writes the rows, prints the table."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--prompts", type=int, default=8)
+    top.add_argument("--runs", type=int, default=5)
+    options = top.parse_args()
+    rows.commit()  # rows need it: better to fail here than after a minute
+    packages = [ROOT / name for name in PACKAGES]
+    made: list[Row] = [
+        {"row": "package", "megabytes": megabytes(*packages)},
+        {"row": "weights", "megabytes": megabytes(shipped.folder(shapes.WEIGHTS))},
+        loading(options.runs),
+        in_diffusers(options.prompts),
+    ]
+    rows.update("shipped", made)
+    print(rows.table(made, COLUMNS))
+
+
+if __name__ == "__main__":
+    main()
