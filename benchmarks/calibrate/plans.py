@@ -9,7 +9,7 @@ from chorus_jax.calibration.plan_table import Column, PlanTable
 from chorus_jax.inter_request.policy.policy import Tier
 
 BANDS = 8  # ranges of scores with equally many targets
-KEY = ("row", "name", "steps", "band")
+KEY = ("name", "steps")  # a new table's rows replace those of the one before
 COLUMNS = (
     *("row", "least", "most", "targets", "equivalents"),
     *("accuracy_reliable_loss", "accuracy_changed_loss", "detail_loss"),
