@@ -9,7 +9,7 @@ TABLES = {
         SCRIPT,
         "tokens",
         columns("tokens", "equivalents", "ratio", "psnr", "ssim"),
-        lambda row: "ratio" in row,
+        lambda row: "ratio" in row and "staggered" not in row["row"],
     ),
     "token_quality": PageTable(
         SCRIPT,
