@@ -54,8 +54,8 @@ class TokenProbes(StepProbes):
         not run in this step.
 
         The error is enlarged, and the final error scaled back (see `step_probes`). In
-        some runs the error grows when a group is run beside old keys of the others. Such
-        a group adds nothing, and the groups still add up to the error of running none.
+        some runs the error grows when a group is run beside old keys of the others.
+        Such a group adds nothing, and the groups add up to the error of running none.
         """
         scale = self.scale(step, move)
         with self.run.runs.pipeline.computing():
