@@ -126,7 +126,7 @@ def in_diffusers(count: int) -> Row:
             channels_first = np.array(noise.transpose(0, 4, 1, 2, 3))
             want = theirs(pipeline, request, channels_first, limit)
             [video] = ours(request)
-            found.append(psnr(np.float32(video.frames) / 127.5 - 1, want))
+            found.append(psnr(video.frames.astype(np.float32) / 127.5 - 1, want))
     figures = {"psnr": fmean(found), "least": min(found), "prompts": count}
     return {"row": f"diffusers, {STEPS} steps", **figures}
 
