@@ -103,7 +103,7 @@ TABLES = {
     "shipped": PageTable(
         "benchmarks.model.shipped",
         "shipped",
-        columns("megabytes", "seconds", "import_seconds", "prompts", "psnr", "least"),
+        columns("megabytes", "seconds", "prompts", "psnr", "least"),
     ),
     "training": PageTable("benchmarks.model.training", "training", training),
 }
