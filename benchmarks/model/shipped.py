@@ -4,9 +4,9 @@
 
 `megabytes` is the size of the package with its weights, and that of the weights alone.
 `seconds` is the time of `chorus_jax.load("shapes")` in a process of its own, with all
-imports. `psnr` and `least` are the mean and the least
-PSNR to the videos that diffusers makes of the exported weights from the same noise; it
-needs PyTorch and diffusers (`.[convert]`). Nothing else should run on the machine.
+imports. `psnr` and `least` are the mean and the least PSNR to the videos that diffusers
+makes of the exported weights from the same noise; that needs PyTorch and diffusers
+(`.[convert]`). Nothing else should run on the machine.
 """
 
 import argparse
@@ -26,8 +26,9 @@ from benchmarks.lib import rows
 from benchmarks.lib.timing import Timing
 from chorus_jax.checkpoints import shipped
 from chorus_jax.denoise import loop
+from chorus_jax.engine import Pipeline
+from chorus_jax.families.wan.model import WanModel
 from chorus_jax.media.metrics import psnr
-from chorus_jax.media.pixels import Video
 from chorus_jax.training.world.attributes import held_out_combinations
 from chorus_jax.training.world.examples import prompts
 from configs import shapes
@@ -64,11 +65,16 @@ def loading(runs: int) -> Row:
 
 
 def exported(folder: Path) -> Any:
-    """The shipped model as diffusers' WanPipeline, exported into a folder."""
+    """The shipped model as diffusers' WanPipeline, exported into a folder.
+
+    Raises:
+        RuntimeError: if the export fails.
+    """
     import torch
     from diffusers import WanPipeline
 
-    convert(["export", str(shipped.folder(shapes.WEIGHTS)), str(folder)])
+    if convert(["export", str(shipped.folder(shapes.WEIGHTS)), str(folder)]) != 0:
+        raise RuntimeError("the shipped weights were not exported: see the lines above")
     made = WanPipeline.from_pretrained(
         folder, local_files_only=True, torch_dtype=torch.float32
     )
@@ -76,18 +82,20 @@ def exported(folder: Path) -> Any:
     return made
 
 
-def theirs(pipeline: Any, request: cj.Request, noise: np.ndarray, limit: int) -> Video:
-    """The frames of a request by diffusers, -1 to 1.
+def psnr_to_diffusers(ours: Pipeline, reference: Any, request: cj.Request) -> float:
+    """The PSNR of a request's video to that of diffusers, from the same noise.
 
     Args:
-        pipeline: diffusers' pipeline.
-        request: the request.
-        noise: the noise to start from, `1 c t h w`.
-        limit: the number of tokens of the longest prompt.
+        ours: the shipped model in float32.
+        reference: the same model as diffusers' pipeline (see `exported`).
+        request: the request, with a seed.
     """
     import torch
 
-    frames = pipeline(
+    model, seeds = ours.model, jnp.array([request.seed], jnp.uint32)
+    assert isinstance(model, WanModel)
+    noise = loop.noise(seeds, model.geometry(request))
+    frames = reference(
         request.prompt,
         request.negative_prompt,
         height=request.height,
@@ -95,29 +103,24 @@ def theirs(pipeline: Any, request: cj.Request, noise: np.ndarray, limit: int) ->
         num_frames=request.frames,
         num_inference_steps=request.steps,
         guidance_scale=request.guidance_scale,
-        latents=torch.from_numpy(noise),
-        max_sequence_length=limit,
+        latents=torch.from_numpy(np.array(noise.transpose(0, 4, 1, 2, 3))),
+        max_sequence_length=model.sizes.transformer.text_limit,
         output_type="np",
     ).frames[0]
-    return np.float32(2.0) * frames - 1
+    [video] = ours(request)
+    return psnr(video.frames, np.float32(2.0) * frames - 1)
 
 
 def in_diffusers(count: int) -> Row:
     """The PSNR of videos to those of diffusers, over held-out prompts."""
     ours = cj.load(shapes.WEIGHTS, dtype="float32")
-    limit = ours.model.sizes.transformer.text_limit
     drawn = prompts(held_out_combinations(), count, seed=0)
     found = []
     with tempfile.TemporaryDirectory() as name:
-        pipeline = exported(Path(name) / "exported")
+        reference = exported(Path(name) / "exported")
         for seed, prompt in enumerate(tqdm(drawn, desc="videos", leave=False)):
             request = ours.request(prompt.caption, steps=STEPS, seed=seed)
-            geometry = ours.model.geometry(request)
-            noise = loop.noise(jnp.array([seed], jnp.uint32), geometry)
-            channels_first = np.array(noise.transpose(0, 4, 1, 2, 3))
-            want = theirs(pipeline, request, channels_first, limit)
-            [video] = ours(request)
-            found.append(psnr(video.frames.astype(np.float32) / 127.5 - 1, want))
+            found.append(psnr_to_diffusers(ours, reference, request))
     figures = {"psnr": fmean(found), "least": min(found), "prompts": count}
     return {"row": f"diffusers, {STEPS} steps", **figures}
 

@@ -2,8 +2,8 @@
 
 All requests of a batch are at the same step. The region's steps keep only the patches
 of its tiles; after the last step the region's core is pasted into the source's latents.
-If the videos differ outside the region too, these steps run all tokens instead, or with
-token budgets those of the whole video that the budgets run.
+If the videos differ outside the region too, these steps are those of the whole video
+instead: all tokens, or by token budgets.
 """
 
 import math

@@ -8,6 +8,7 @@ import pytest
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import SourceLatents
+from chorus_jax.intra_request import EveryStep
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.token_budgets import TokenBudgets, TokenGroup
 from tests.chorus_jax.denoise.tiny import (
@@ -39,11 +40,10 @@ def plan(budgets, limit, **more):
 
 
 @pytest.mark.parametrize("name", WORK)
-@pytest.mark.parametrize("cache", [None, TaylorSeer(1)])
+@pytest.mark.parametrize("cache", [EveryStep(), TaylorSeer(1)])
 def test_all_tokens_are_run_by_their_budgets(name, cache, model):
     budgets, expected = WORK[name]
-    more = {} if cache is None else {"cache": cache}
-    ours = plan(budgets, 0.0, **more)
+    ours = plan(budgets, 0.0, cache=cache)
     program, inputs, state = begun(
         model, conditions(model), source().start, ours, source()
     )
