@@ -3,13 +3,13 @@
     python -m benchmarks.tokens.settings --name hsa-50
     python -m benchmarks.tokens.settings --name hsa-50 --size 144 --prompts 8
 
-The settings are those of `TokenPreset`: the period of the second group, and the shares
-of full steps at the start and at the end. Where the preset has one group, further ones
-run a share of its tokens (`SLOW`) in every fifth step. All compute about the preset's
-work of 50 steps on the shapes model; the tokens that are not run get TaylorSeer's
-forecasts. `psnr` and `ssim` compare with the full run, over prompts that training saw.
-`fewer` runs the preset's share of the steps. A row is named by each group's share and
-period.
+Settings of two groups differ in the period of the second group and in the numbers of
+full steps at the start and at the end. Where the preset has one group, there are also
+settings with other numbers of full steps at the start (`FIRST`), and some that run a
+share of the tokens (`SLOW`) less often. All compute about the preset's work of 50 steps
+on the shapes model; the tokens that are not run get TaylorSeer's forecasts. `psnr` and
+`ssim` compare with the full run, over prompts that training saw. `fewer` runs the
+preset's share of the steps. A row is named by each group's share and period.
 """
 
 import argparse
@@ -27,29 +27,43 @@ from benchmarks.tokens.arms import FORECASTS, TokenArm
 from benchmarks.tokens.budgets import STEPS, scores
 from chorus_jax.request import Request
 from chorus_jax.token_budgets import TokenBudgets, TokenGroup
-from chorus_jax.token_budgets.presets import PRESETS, TokenPreset
+from chorus_jax.token_budgets.presets import PRESETS, OneGroup, TwoGroups
 from chorus_jax.training.world.attributes import training_combinations
 from chorus_jax.training.world.examples import prompts
 
 KEY = ("preset_of", "size", "row")
 COLUMNS = ("row", "preset_of", "size", "prompts", "equivalents", "psnr", "psnr_error")
-PERIODS, EARLY, LATE = (2, 5, 10), (0.04, 0.16, 0.24, 0.32), (0.0, 0.04, 0.08)
-SLOW = (0.04, 0.1, 0.3)
+PERIODS, EARLY, LATE = (2, 5, 10), (2, 8, 12, 16), (0, 2, 4)
+FIRST, SLOW = (1, 2, 3, 4, 5), (0.04, 0.1, 0.3)
 
 
-def settings(preset: TokenPreset) -> Iterator[TokenBudgets]:
+def settings(preset: OneGroup | TwoGroups) -> Iterator[TokenBudgets]:
     """The preset's token budgets, then others of about the same work."""
-    made = [preset.budgets(STEPS)]
-    for period, early, late in product(PERIODS, EARLY, LATE):
-        if (early + late) < preset.work:
-            other = replace(preset, period=period, early=early, late=late)
-            made.append(other.budgets(STEPS))
-    if len(made[0].groups) == 1:
-        often, seldom = made[0].groups[0].budget, STEPS // 5
-        for share in SLOW:
-            groups = TokenGroup(1 - share, often), TokenGroup(share, seldom)
-            made.append(TokenBudgets(STEPS, groups))
+    made = [preset.budgets(STEPS), *of_two_groups(preset.work)]
+    if isinstance(preset, OneGroup):
+        made.extend(of_one_group(made[0]))
     yield from dict.fromkeys(made)
+
+
+def of_two_groups(work: float) -> Iterator[TokenBudgets]:
+    """The tokens of the first group are run in every step; `work` decides its share."""
+    for period, early, late in product(PERIODS, EARLY, LATE):
+        mean = (work * STEPS - early - late) / (STEPS - early - late)
+        share = (mean - 1 / period) / (1 - 1 / period)
+        if 0 < share < 1:
+            groups = TokenGroup(share, STEPS), TokenGroup(1 - share, STEPS // period)
+            yield TokenBudgets(STEPS, groups, early, late)
+
+
+def of_one_group(preset: TokenBudgets) -> Iterator[TokenBudgets]:
+    """Other full steps at the start, then a share of the tokens less often."""
+    for early in FIRST:
+        yield replace(preset, early=early)
+    (group,), (period,) = preset.groups, preset.periods()
+    longer = next(x for x in PERIODS if x > period)
+    for share in SLOW:
+        groups = replace(group, share=1 - share), TokenGroup(share, STEPS // longer)
+        yield replace(preset, groups=groups, early=max(preset.early, 2))
 
 
 def name(budgets: TokenBudgets) -> str:
@@ -60,7 +74,7 @@ def name(budgets: TokenBudgets) -> str:
 
 
 def measured(
-    loaded: Loaded, preset: TokenPreset, requests: Sequence[Request]
+    loaded: Loaded, preset: OneGroup | TwoGroups, requests: Sequence[Request]
 ) -> Iterator[dict[str, Any]]:
     """Runs all settings; yields a row for each, and one for fewer steps."""
     videos = lambda arm, state: np.stack(arm.frames(state))

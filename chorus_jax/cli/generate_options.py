@@ -214,9 +214,9 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
     steps_group.add_argument(
         "--tokens",
         metavar="NAME",
-        help="run slowly changing tokens in fewer steps: hsa-75, hsa-50 or hsa-25, "
-        "which compute 72, 47 or 24 %% of the work, in 16 steps or more "
-        "(default: all tokens in all steps)",
+        help="hsa-75 runs slowly changing tokens in fewer steps, hsa-50 and hsa-25 run "
+        "all tokens in some steps only: 72, 50 and 24 %% of the work, in 16 steps or "
+        "more (default: all tokens in all steps)",
     )
     group = make.add_argument_group("reuse of earlier requests (with --cache)")
     group.add_argument(

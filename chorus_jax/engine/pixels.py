@@ -6,7 +6,7 @@ differ. So a video made by other code is never served, however small the change.
 
 from typing import Final
 
-DIGEST: Final = "8251527d6dfd5bca"
+DIGEST: Final = "e43d662a21fa7ef8"
 
 # The code that decides pixels, relative to the repository: it computes them, chooses
 # sources, or compares prompts with stored embeddings and digests.

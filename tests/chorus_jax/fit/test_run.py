@@ -45,7 +45,7 @@ def test_shapes_are_those_of_a_real_run(shapes):
     "reuse, fields",
     [
         (ReuseOptions(active=0.25), {}),
-        (ReuseOptions(), {"tokens": "hsa-25"}),
+        (ReuseOptions(), {"tokens": "hsa-75"}),
         (ReuseOptions(cache=registry.parse("pab")), {}),
     ],
     ids=["region", "token budgets", "step cache"],

@@ -68,8 +68,9 @@ def test_held_keys_count_with_token_budgets_and_regions():
     keys = 2 * 2 * tokens * config.depth * config.heads * config.head_width
     keys *= BYTES[config.dtype]
     assert of(request, held_keys=True) - of(request) == keys
-    assert of(request.changed(tokens="hsa-25")) - of(request) == keys
-    assert of(request.changed(tokens="hsa-50")) == of(request)  # all tokens or none
+    assert of(request.changed(tokens="hsa-75")) - of(request) == keys
+    for all_or_none in ("hsa-50", "hsa-25"):
+        assert of(request.changed(tokens=all_or_none)) == of(request)
 
 
 def test_a_mesh_splits_weights_by_tensor_alone():
